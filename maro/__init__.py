@@ -1,0 +1,3 @@
+"""Message passing for learner/actor systems that survives crashes, and a testbed that proves it."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,305 @@
+"""Everything of a driver but its sockets: names, guards, timeouts, and messages to frames and back.
+
+`ZmqDriver` and `MemoryDriver` add the moving of frames.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from maro.communication.codec import Buffer, CodecError, EnvelopeReader, Route, WireLimits, decode, encode
+from maro.communication.driver.abs_driver import AbsDriver
+from maro.communication.driver.drops import Drops
+from maro.communication.guard import ThreadGuard
+from maro.communication.message import Message
+from maro.utils.exception.communication_exception import (
+    DriverSendError,
+    PeersDisconnectionError,
+    PendingToSend,
+    ProxyClosedError,
+    SocketTypeError,
+)
+
+UNICAST = 7
+BROADCAST = 2
+"""The socket types in addresses: ZeroMQ's numbers for PULL and SUB, whatever the driver."""
+
+_ROUTES_KEPT = 4096
+
+
+class FramedDriver(AbsDriver):
+    """A driver that moves frames; the parameters are those of `ZmqDriver`."""
+
+    def __init__(
+        self,
+        component_type: str,
+        send_timeout: int,
+        receive_timeout: int,
+        logger: Any,
+        zero_copy: bool,
+        high_water_mark: int,
+        limits: WireLimits,
+    ) -> None:
+        self.zero_copy = zero_copy
+        self.limits = limits
+        self.send_timeout = send_timeout
+        self.receive_timeout = receive_timeout
+        self._component_type = component_type
+        self._logger = logger
+        self._high_water_mark = high_water_mark
+        self._guard = ThreadGuard(f"the driver of a {component_type}")
+        self._reader = EnvelopeReader(limits)
+        self._drops = Drops(f"the driver of a {component_type}")
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._address: dict[int, str] = {}
+        self._disconnected: set[str] = set()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._component_type!r}, {self._address}, peers={sorted(self._connected())})"
+
+    # What a driver with sockets adds.
+
+    @abstractmethod
+    def _connected(self) -> Collection[str]:
+        """The names of the connected peers."""
+
+    @abstractmethod
+    def _open(self, name: str, addresses: Mapping[int, str]) -> None:
+        """Start a connection in place of the one that there may be; PeersConnectionError where that can't be."""
+
+    @abstractmethod
+    def _drop(self, name: str) -> None:
+        """Close a connection and what is queued on it."""
+
+    @abstractmethod
+    def _publish(self, topic: str, frames: Sequence[Buffer]) -> None:
+        """Send to all that listen to the topic."""
+
+    @abstractmethod
+    def _close_sockets(self, linger_ms: int, drop: Collection[str]) -> None:
+        """Close everything; wait for what is queued as `shutdown` says."""
+
+    # The documented driver.
+
+    @property
+    def address(self) -> dict[int, str]:
+        """The addresses for unicast (PULL) and broadcast (SUB) messages, by socket type."""
+        return dict(self._address)
+
+    def connect(self, peers_address_dict: Mapping[str, Mapping[Any, str]]) -> None:
+        """Start connections to peers; a name that is connected already gets a new connection.
+
+        Args:
+            peers_address_dict: for each peer's name its addresses by socket type; int or string keys.
+
+        Raises:
+            SocketTypeError: a socket type other than PULL and SUB.
+            PeersConnectionError: no address for unicast messages, or one that can't be connected to.
+        """
+        self._enter()
+        try:
+            for name, addresses in peers_address_dict.items():
+                self._open(name, _by_type(name, addresses))
+                self._disconnected.discard(name)
+                self._logger.debug(f"connected to {name} at {dict(addresses)}")
+        finally:
+            self._guard.leave()
+
+    def disconnect(self, peers_address_dict: Mapping[str, Mapping[Any, str]]) -> None:
+        """Close the connections to peers; what is still queued for them is dropped.
+
+        Args:
+            peers_address_dict: as for `connect`; the names count.
+
+        Raises:
+            SocketTypeError: a socket type other than PULL and SUB.
+            PeersDisconnectionError: a name that is not connected.
+        """
+        self._enter()
+        try:
+            for name, addresses in peers_address_dict.items():
+                _by_type(name, addresses)
+                if name not in self._connected():
+                    raise PeersDisconnectionError(f"{name!r} is not connected; connected are: {self._names()}")
+                self._drop(name)
+                self._disconnected.add(name)
+                self._logger.debug(f"disconnected from {name}")
+        finally:
+            self._guard.leave()
+
+    def send(self, message: Message) -> None:
+        """Send to the message's destination.
+
+        Raises:
+            PendingToSend: the destination was disconnected.
+            DriverSendError: the destination was never connected, the payload can't be sent, or there was no room
+                within `send_timeout`.
+        """
+        self._enter()
+        try:
+            name = message.destination
+            if name not in self._connected():
+                if name in self._disconnected:
+                    raise PendingToSend(f"{name!r} is disconnected; send again when it is connected")
+                raise DriverSendError(f"{name!r} is not connected; connected are: {self._names()}")
+            frames = self._packet(message, name)
+            deadline = _Deadline(self.send_timeout)
+            while not self.send_frames(name, frames):
+                if deadline.passed():
+                    raise DriverSendError(
+                        f"{name!r} took no message within {self.send_timeout} ms: its queue of "
+                        f"{self._high_water_mark} messages is full"
+                    )
+                self._wait_for_room(name, deadline.left_ms())
+        finally:
+            self._guard.leave()
+
+    def broadcast(self, topic: str, message: Message) -> None:
+        """Send to every connected peer whose component type is `topic`.
+
+        Raises:
+            DriverSendError: the payload can't be sent.
+        """
+        self._enter()
+        try:
+            self._publish(topic, self._packet(message, topic))
+        finally:
+            self._guard.leave()
+
+    def receive(self, is_continuous: bool = True, timeout: int | None = None) -> Iterator[Message]:
+        """Yield messages as they come.
+
+        Args:
+            is_continuous: go on after the first.
+            timeout: milliseconds to wait for each message; None is the driver's `receive_timeout`, -1 for ever.
+
+        Raises:
+            DriverReceiveError: polling the sockets failed.
+        """
+        limit = self.receive_timeout if timeout is None else timeout
+        while True:
+            self._enter()
+            try:
+                message = self._next(limit)
+            finally:
+                self._guard.leave()
+            if message is None:
+                self._logger.debug(f"no message within {limit} ms")
+                return
+            yield message
+            if not is_continuous or self._closed:
+                return
+
+    def close(self) -> None:
+        """Close all sockets at once; what is still queued is dropped. A second call does nothing."""
+        self.shutdown(0)
+
+    def shutdown(self, linger_ms: int, drop: Collection[str] = ()) -> bool:
+        """Close; first wait, at most `linger_ms`, until what is queued is sent, but for the peers in `drop`."""
+        if self._closed:
+            return True
+        self._enter()
+        try:
+            self._closed = True
+            start = time.monotonic()
+            self._close_sockets(linger_ms, drop)
+            return linger_ms == 0 or time.monotonic() - start < linger_ms / 1000
+        finally:
+            self._guard.leave()
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many packets were dropped on arrival, by reason."""
+        return self._drops.counts
+
+    # Shared by the drivers with sockets.
+
+    def _enter(self) -> None:
+        if not self._guard.enter():
+            self._guard.refuse()
+        if self._closed:
+            self._guard.leave()
+            raise ProxyClosedError(f"the driver of a {self._component_type} is closed; make a new one")
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self._connected())) or "none"
+
+    def _wait_for_room(self, name: str, timeout_ms: float | None) -> None:
+        self.wait(timeout_ms, writable=(name,))
+
+    def _packet(self, message: Message, destination: str) -> list[Buffer]:
+        key = (message.source, destination)
+        try:
+            route = self._routes.get(key)
+            if route is None:
+                if len(self._routes) >= _ROUTES_KEPT:
+                    self._routes.clear()
+                route = self._routes[key] = Route(message.source, self._component_type, 0, destination, 0)
+            return route.packet(encode(message, message.source, self.limits, zero_copy=self.zero_copy))
+        except CodecError as error:
+            raise DriverSendError(f"a message to {destination!r} can't be sent: {error}") from error
+
+    def _next(self, timeout_ms: int) -> Message | None:
+        deadline = _Deadline(timeout_ms)
+        while True:
+            message = self.take()
+            if message is not None or deadline.passed():
+                return message
+            self.wait(deadline.left_ms())
+
+    def _accept(self, first: bytes, others: Callable[[], Sequence[Any]]) -> Message | None:
+        """The message of a packet; None, counted, where it is refused.
+
+        Args:
+            first: its first frame.
+            others: reads the frames after it; called at most once, and only where there may be some.
+        """
+        rest: Sequence[Any] | None = None
+        try:
+            envelope = self._reader.read(first)
+            rest = others() if envelope.frames else ()
+            if len(rest) != envelope.frames:
+                raise CodecError("foreign", f"{len(rest)} frames where the envelope says {envelope.frames}")
+            if self.admit is not None and not self.admit(envelope):
+                return None
+            return decode(envelope, first, rest)
+        except CodecError as error:
+            if rest is None:
+                others()
+            self._drops.add(error.reason, str(error))
+            return None
+
+
+class _Deadline:
+    """A point in time from milliseconds where -1 means never."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self, timeout_ms: int) -> None:
+        self._at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
+
+    def passed(self) -> bool:
+        return self._at is not None and time.monotonic() >= self._at
+
+    def left_ms(self) -> float | None:
+        return None if self._at is None else max(0.0, (self._at - time.monotonic()) * 1000)
+
+
+def _by_type(name: str, addresses: Mapping[Any, str]) -> dict[int, str]:
+    result = {}
+    for key, address in addresses.items():
+        try:
+            kind = int(key)
+        except (TypeError, ValueError):
+            kind = -1
+        if kind not in (UNICAST, BROADCAST):
+            raise SocketTypeError(
+                f"{name!r} has an address for socket type {key!r}; known are {UNICAST} (PULL) and {BROADCAST} (SUB)"
+            )
+        result[kind] = address
+    return result

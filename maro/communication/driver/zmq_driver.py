@@ -1,0 +1,322 @@
+"""The driver over ZeroMQ.
+
+Unicast: each driver binds one PULL socket, and connects a PUSH socket to each peer. Broadcast: it binds one SUB socket
+and connects one XPUB socket to all peers. All sockets belong to the thread that calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import math
+import socket
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import zmq
+from zmq.backend import Socket as BackendSocket
+
+from maro.communication.codec import Buffer, WireLimits
+from maro.communication.driver.abs_driver import AbsDriver
+from maro.communication.driver.framed_driver import BROADCAST, UNICAST, FramedDriver
+from maro.communication.message import Message
+from maro.utils.exception.communication_exception import (
+    DriverReceiveError,
+    DriverSendError,
+    PeersConnectionError,
+    PendingToSend,
+)
+from maro.utils.logger import DummyLogger
+
+_NO_WAIT = int(zmq.DONTWAIT)
+_SEND_MORE = int(zmq.SNDMORE) | _NO_WAIT
+_COPY_BELOW = 64 * 1024
+"""Frames below this many bytes are copied into the socket: cheaper than keeping their buffer alive."""
+_SUBSCRIPTION_WAIT_S = 1.0
+"""How long a broadcast waits, once, for a peer that was just connected to say that it listens."""
+_TURN = 16
+"""While unicast messages keep coming, the broadcast socket is looked at after this many of them."""
+_REFUSED_AT_ONCE = 1000
+"""After so many refused packets in a row the caller gets a look at its deadline and its other news."""
+_PROTOCOLS = ("tcp", "ipc")
+
+
+class _Connection:
+    """To a peer: a PUSH socket of its own, and the address of its SUB socket."""
+
+    __slots__ = ("broadcast_address", "send", "socket")
+
+    def __init__(self, push: zmq.Socket[bytes], broadcast_address: str | None) -> None:
+        self.socket = push
+        # The backend's method: the wrapper above it looks at options that a PUSH socket does not have.
+        self.send = functools.partial(BackendSocket.send, push)
+        self.broadcast_address = broadcast_address
+
+
+class ZmqDriver(FramedDriver):
+    """The communication driver over ZeroMQ.
+
+    Args:
+        component_type: the type of the component, also the topic of the broadcasts that it gets.
+        protocol: `tcp`, or `ipc` (Unix sockets, one machine).
+        send_timeout: milliseconds that a send may wait for room in the queue; -1 waits for ever.
+        receive_timeout: milliseconds that a receive waits where it is not told; -1 waits for ever.
+        logger: told of connections.
+        bind_host: the interface to listen on; `*` is all of them.
+        advertise_host: the host that peers connect to; by default this machine's address towards the network.
+        zero_copy: the caller promises not to write to a payload's buffers after sending them; they are not copied.
+        high_water_mark: messages that may wait at either end of a connection before a send has to wait.
+        limits: the most that one message may be.
+
+    Raises:
+        PeersConnectionError: the protocol is unknown, or the sockets can't be bound.
+    """
+
+    def __init__(
+        self,
+        component_type: str,
+        protocol: str = "tcp",
+        send_timeout: int = -1,
+        receive_timeout: int = -1,
+        logger: Any = DummyLogger(),  # noqa: B008 - the documented default; it has no state
+        *,
+        bind_host: str = "*",
+        advertise_host: str | None = None,
+        zero_copy: bool = False,
+        high_water_mark: int = 1000,
+        limits: WireLimits = AbsDriver.limits,
+    ) -> None:
+        if protocol not in _PROTOCOLS:
+            raise PeersConnectionError(
+                f"the protocol {protocol!r} is not supported; use one of {', '.join(_PROTOCOLS)}"
+            )
+        super().__init__(component_type, send_timeout, receive_timeout, logger, zero_copy, high_water_mark, limits)
+        self._protocol = protocol
+        self._connections: dict[str, _Connection] = {}
+        self._listening: set[bytes] = set()
+        self._asked: set[bytes] = set()
+        self._wake_fd: int | None = None
+        self._turns = itertools.count(1)
+        self._context = zmq.Context()
+        try:
+            self._unicast_receiver = self._bound(zmq.PULL, bind_host)
+            self._broadcast_receiver = self._bound(zmq.SUB, bind_host)
+            self._broadcast_sender = self._new_socket(zmq.XPUB)
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise PeersConnectionError(f"no socket can be bound to {bind_host!r} over {protocol}: {error}") from error
+        self._receive = self._unicast_receiver.recv
+        self._other_unicast_frames = functools.partial(self._other_frames, self._unicast_receiver)
+        self._poller = zmq.Poller()
+        self._poller.register(self._unicast_receiver, zmq.POLLIN)
+        self._poller.register(self._broadcast_receiver, zmq.POLLIN)
+        self._broadcast_receiver.setsockopt(zmq.SUBSCRIBE, _topic(component_type))
+        self.advertise(advertise_host or _outward_host())
+
+    def advertise(self, host: str) -> None:
+        """Name the host in `address`, before anybody has been told the address."""
+        if self._address:
+            self._broadcast_receiver.setsockopt(zmq.UNSUBSCRIBE, _mark(self._address[BROADCAST]))
+        for kind, sock in ((UNICAST, self._unicast_receiver), (BROADCAST, self._broadcast_receiver)):
+            endpoint = sock.getsockopt_string(zmq.LAST_ENDPOINT)
+            if self._protocol == "tcp":
+                shown = f"[{host}]" if ":" in host else host
+                endpoint = f"tcp://{shown}:{endpoint.rpartition(':')[2]}"
+            self._address[kind] = endpoint
+        self._broadcast_receiver.setsockopt(zmq.SUBSCRIBE, _mark(self._address[BROADCAST]))
+
+    def send_frames(self, peer: str, frames: Sequence[Buffer]) -> bool:
+        """Send one packet to a connected peer without waiting; False where there is no room now."""
+        try:
+            send = self._connections[peer].send
+        except KeyError:
+            raise PendingToSend(f"{peer!r} is not connected") from None
+        return _send_all(send, frames)
+
+    def take(self) -> Message | None:
+        """The next message that has arrived and was admitted, if there is one."""
+        for _ in range(_REFUSED_AT_ONCE):
+            try:
+                if next(self._turns) % _TURN == 0 and int(self._broadcast_receiver.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                    message = self._take_broadcast()
+                else:
+                    message = self._accept(self._receive(_NO_WAIT), self._other_unicast_frames)
+            except zmq.Again:
+                try:
+                    message = self._take_broadcast()
+                except zmq.Again:
+                    return None
+            if message is not None:
+                return message
+        return None
+
+    def wait(
+        self,
+        timeout_ms: float | None,
+        wake_fd: int | None = None,
+        writable: Collection[str] = (),
+        readable: bool = True,
+    ) -> None:
+        """Return when something can be taken, `wake_fd` is readable, a peer in `writable` has room, or time is up."""
+        poller = self._poller
+        if writable or not readable or wake_fd != self._wake_fd:
+            poller = zmq.Poller()
+            if readable:
+                poller.register(self._unicast_receiver, zmq.POLLIN)
+                poller.register(self._broadcast_receiver, zmq.POLLIN)
+            if wake_fd is not None:
+                poller.register(wake_fd, zmq.POLLIN)
+            if readable and not writable:
+                self._poller, self._wake_fd = poller, wake_fd  # the same again most times
+            for name in writable:
+                if name in self._connections:
+                    poller.register(self._connections[name].socket, zmq.POLLOUT)
+        try:
+            poller.poll(_whole_ms(timeout_ms))
+        except zmq.ZMQError as error:
+            raise DriverReceiveError(f"polling the sockets failed: {error}") from error
+
+    def _connected(self) -> Collection[str]:
+        return self._connections
+
+    def _open(self, name: str, addresses: Mapping[int, str]) -> None:
+        unicast, broadcast = addresses.get(UNICAST), addresses.get(BROADCAST)
+        push = self._new_socket(zmq.PUSH)
+        try:
+            if unicast is None:
+                raise PeersConnectionError(f"{name!r} has no address for unicast messages (socket type {UNICAST})")
+            push.connect(unicast)
+            if name in self._connections:
+                self._drop(name)
+            if broadcast is not None:
+                self._broadcast_sender.connect(broadcast)
+        except (zmq.ZMQError, TypeError) as error:
+            push.close(linger=0)
+            raise PeersConnectionError(f"{name!r} can't be connected at {dict(addresses)}: {error}") from error
+        except PeersConnectionError:
+            push.close(linger=0)
+            raise
+        self._connections[name] = _Connection(push, broadcast)
+
+    def _drop(self, name: str) -> None:
+        connection = self._connections.pop(name)
+        connection.socket.close(linger=0)
+        if connection.broadcast_address is not None:
+            with contextlib.suppress(zmq.ZMQError):  # another name may have had the same address, and dropped it
+                self._broadcast_sender.disconnect(connection.broadcast_address)
+            self._asked.discard(_mark(connection.broadcast_address))
+
+    def _publish(self, topic: str, frames: Sequence[Buffer]) -> None:
+        self._await_subscriptions()
+        _send_all(functools.partial(BackendSocket.send, self._broadcast_sender), [_topic(topic), *frames])
+
+    def _wait_for_room(self, name: str, timeout_ms: float | None) -> None:
+        self._connections[name].socket.poll(_whole_ms(timeout_ms), zmq.POLLOUT)
+
+    def _close_sockets(self, linger_ms: int, drop: Collection[str]) -> None:
+        for name, connection in self._connections.items():
+            connection.socket.close(linger=0 if name in drop else linger_ms)
+        self._connections.clear()
+        for sock in (self._unicast_receiver, self._broadcast_receiver, self._broadcast_sender):
+            sock.close(linger=0)
+        self._context.term()
+
+    def _new_socket(self, kind: int) -> zmq.Socket[bytes]:
+        sock: zmq.Socket[bytes] = self._context.socket(kind)
+        sock.setsockopt(zmq.LINGER, 0)
+        sock.setsockopt(zmq.SNDHWM, self._high_water_mark)
+        sock.setsockopt(zmq.RCVHWM, self._high_water_mark)
+        sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        return sock
+
+    def _bound(self, kind: int, host: str) -> zmq.Socket[bytes]:
+        sock = self._new_socket(kind)
+        # A frame beyond the limit ends its connection before it is read: nobody can make us hold it.
+        sock.setsockopt(zmq.MAXMSGSIZE, self.limits.max_bytes)
+        sock.bind(f"tcp://{host}:*" if self._protocol == "tcp" else "ipc://*")
+        return sock
+
+    def _take_broadcast(self) -> Message | None:
+        sock = self._broadcast_receiver
+        sock.recv(_NO_WAIT)  # the topic
+        if not sock.getsockopt(zmq.RCVMORE):
+            return None
+        return self._accept(sock.recv(_NO_WAIT), functools.partial(self._other_frames, sock))
+
+    def _other_frames(self, sock: zmq.Socket[bytes]) -> list[Any]:
+        """The rest of a packet; of one with too many or too large frames, only the beginning is kept.
+
+        Asking a socket whether more frames follow costs more than decoding, so it is asked only where the envelope
+        says so, or is none. A frame that nobody announced is read next, as a packet of its own, and refused.
+        """
+        frames: list[Any] = []
+        size = 0
+        while sock.getsockopt(zmq.RCVMORE):
+            frame = sock.recv(_NO_WAIT, copy=False)
+            size += len(frame)
+            if len(frames) <= self.limits.max_frames and size <= self.limits.max_bytes:
+                frames.append(frame.buffer)
+        return frames
+
+    def _await_subscriptions(self) -> None:
+        """Wait until the peers connected since the last broadcast have said that they listen, or for a second."""
+        marks = {
+            _mark(connection.broadcast_address)
+            for connection in self._connections.values()
+            if connection.broadcast_address is not None
+        }
+        deadline = time.monotonic() + _SUBSCRIPTION_WAIT_S
+        while True:
+            with contextlib.suppress(zmq.Again):
+                while True:
+                    notice = self._broadcast_sender.recv(_NO_WAIT)
+                    (self._listening.add if notice[:1] == b"\1" else self._listening.discard)(notice[1:])
+            left = deadline - time.monotonic()
+            if marks <= self._listening | self._asked or left <= 0:
+                break
+            self._broadcast_sender.poll(_whole_ms(left * 1000), zmq.POLLIN)
+        self._asked |= marks
+
+
+def _send_all(send: functools.partial[Any], frames: Sequence[Buffer]) -> bool:
+    """Send all frames or none: only the first can find no room."""
+    try:
+        if len(frames) == 1:
+            send(frames[0], _NO_WAIT)
+            return True
+        send(frames[0], _SEND_MORE)
+    except zmq.Again:
+        return False
+    except zmq.ZMQError as error:
+        raise DriverSendError(f"the socket failed: {error}") from error
+    last = len(frames) - 1
+    for number in range(1, last + 1):
+        frame = frames[number]
+        size = len(frame) if isinstance(frame, bytes) else memoryview(frame).nbytes
+        send(frame, _NO_WAIT if number == last else _SEND_MORE, size < _COPY_BELOW)
+    return True
+
+
+def _whole_ms(timeout_ms: float | None) -> int | None:
+    """Rounded up: waiting a little too long beats asking again and again at the end."""
+    return None if timeout_ms is None else math.ceil(timeout_ms)
+
+
+def _topic(component_type: str) -> bytes:
+    """The topic of a type; its end is marked, so that no type's topic is the beginning of another's."""
+    return component_type.encode() + b"\0"
+
+
+def _mark(address: str) -> bytes:
+    """What a receiver subscribes to besides its topic, so that a sender sees who listens: its own address."""
+    return b"\0" + address.encode()
+
+
+def _outward_host() -> str:
+    """This machine's address towards the network; a datagram socket finds it without sending anything."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("198.51.100.1", 9))  # TEST-NET-2 (RFC 5737): never a real host
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"

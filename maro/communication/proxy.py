@@ -1,0 +1,593 @@
+"""The public face of the library: a component's way to its peers."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing.util
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+from maro.communication.codec import CodecError, Encoded, encode
+from maro.communication.delivery import Kept
+from maro.communication.driver.driver_type import DriverType
+from maro.communication.exchange import Deadline, Posted
+from maro.communication.guard import ThreadGuard
+from maro.communication.joining import join
+from maro.communication.membership import NoticeKind, Peer, PeersName, PeerState
+from maro.communication.message import (
+    Message,
+    NotificationSessionStage,
+    SessionMessage,
+    SessionType,
+    Tag,
+    TaskSessionStage,
+)
+from maro.communication.registration import GroupStore
+from maro.communication.sessions import Collection
+from maro.communication.settings import Environment, ProxySettings, RedisAddress, default_name
+from maro.utils.exception.communication_exception import (
+    DriverReceiveError,
+    DriverSendError,
+    PeersMissError,
+    ProxyClosedError,
+)
+from maro.utils.logger import DummyLogger, InternalLogger
+
+_open: dict[int, Proxy] = {}
+
+
+class LeaveGroup(BaseException):
+    """Raised in a component to end it: a `with Proxy(...)` that it leaves by this leaves the group cleanly."""
+
+
+def open_proxies() -> list[Proxy]:
+    """The Proxies of this process that are not closed."""
+    return [proxy for proxy in _open.values() if proxy._pid == os.getpid()]
+
+
+class Proxy:
+    """A component of a group: it finds its peers through Redis, and exchanges messages with them.
+
+    The constructor returns when all expected peers are registered and the connections to them are started. Use it as a
+    context manager, or call `close`; one thread at a time. A process that ends without either removes its
+    registration and counts as failed.
+
+    Args:
+        group_name: the same for all components of a group.
+        component_type: such as `learner` or `actor`.
+        expected_peers: how many components of each type to wait for.
+        driver_type: a DriverType, or a subclass of AbsDriver.
+        driver_parameters: more arguments of the driver.
+        redis_address: `(host, port)`, `"host:port"`, or a URL with user and password.
+        max_retries: how often to ask again for Redis, and for the peers.
+        retry_interval_base_value: seconds before the first of these; each wait is twice the one before.
+        log_enable: write what happens to peers to `~/.maro/log`.
+        enable_rejoin: peers may die, come back under their names, and more may join. Off, a peer's death is an error.
+        minimal_peers: with fewer peers of a type present, sending waits for them; a number for all types, or for each.
+        peers_catch_lifetime: seconds between two readings of the whole table of peers.
+        enable_message_cache_for_rejoin: keep messages to a peer that is away, and deliver them when it is back.
+        max_length_for_message_cache: how many for each peer; when it is full, sending waits, then fails.
+        timeout_for_minimal_peer_number: seconds to wait for enough peers.
+        is_remove_failed_container: for the agent: replace a failed component's container.
+        max_rejoin_times: how often a name may come back after an end without a clean leave.
+        component_name: the name in the group; else COMPONENT_NAME in the environment, else a unique one.
+        lease_s: seconds after which a component that died without a word is noticed.
+        linger_ms: how long closing waits for what is not sent yet.
+        store: where the group is kept in place of Redis.
+
+    Raises:
+        PeersMissError: no expected peers.
+        DriverTypeError: an unknown driver type.
+        RedisConnectionError: Redis does not answer, or refuses.
+        InformationUncompletedError: not all expected peers came.
+        RejoinBudgetError: the name was restarted too often.
+        ValueError: an argument is not what it should be; the text names it.
+    """
+
+    def __init__(
+        self,
+        group_name: str,
+        component_type: str,
+        expected_peers: dict[str, int],
+        driver_type: Any = DriverType.ZMQ,
+        driver_parameters: dict[str, Any] | None = None,
+        redis_address: Any = ("localhost", 6379),
+        max_retries: int = 10,
+        retry_interval_base_value: float = 0.1,
+        log_enable: bool = True,
+        enable_rejoin: bool = False,
+        minimal_peers: int | dict[str, int] = 1,
+        peers_catch_lifetime: int = 10,
+        enable_message_cache_for_rejoin: bool = False,
+        max_length_for_message_cache: int = 1024,
+        timeout_for_minimal_peer_number: int = 300,
+        is_remove_failed_container: bool = False,
+        max_rejoin_times: int = 5,
+        *,
+        component_name: str | None = None,
+        lease_s: float = 5.0,
+        linger_ms: int = 1000,
+        store: GroupStore | None = None,
+    ) -> None:
+        environment = Environment.read()
+        expected_peers = dict(expected_peers or {})
+        least = minimal_peers if isinstance(minimal_peers, dict) else dict.fromkeys(expected_peers, minimal_peers)
+        settings = ProxySettings(
+            group_name=group_name,
+            component_type=component_type,
+            expected_peers=expected_peers,
+            name=component_name or environment.component_name or default_name(component_type),
+            redis_address=RedisAddress.parse(redis_address),
+            max_retries=max_retries,
+            retry_interval_s=retry_interval_base_value,
+            enable_rejoin=enable_rejoin,
+            minimal_peers=least,
+            peers_catch_lifetime_s=peers_catch_lifetime,
+            enable_message_cache=enable_rejoin and enable_message_cache_for_rejoin,
+            max_length_for_message_cache=max_length_for_message_cache,
+            timeout_for_minimal_peers_s=timeout_for_minimal_peer_number,
+            is_remove_failed_container=is_remove_failed_container,
+            max_rejoin_times=max_rejoin_times,
+            lease_s=lease_s,
+            linger_ms=linger_ms,
+            job_id=environment.job_id,
+            container_name=environment.container_name,
+            advertise_host=environment.advertise_host,
+        ).validate()
+        self._settings = settings
+        self._name = settings.name
+        self._pid = os.getpid()
+        self._closed = False
+        self._guard = ThreadGuard(f"the Proxy of {self._name!r}")
+        self._log = InternalLogger(self._name) if log_enable else DummyLogger()
+        self._exchange = join(settings, driver_type, driver_parameters, store, self._log)
+        self._driver = self._exchange.driver
+        self._peers_name = PeersName(self._exchange.membership)
+        _open[id(self)] = self
+        # Threads and processes end in different ways; whichever comes first wins.
+        atexit.register(self._end_without_leaving)
+        self._finalizer = multiprocessing.util.Finalize(self, self._end_without_leaving, exitpriority=100)
+        self._log.info("joined group %s with peers %s", group_name, dict(self._peers_name))
+
+    # Who.
+
+    @property
+    def group_name(self) -> str:
+        """The group that this component belongs to."""
+        return self._settings.group_name
+
+    @property
+    def component_type(self) -> str:
+        """This component's type."""
+        return self._settings.component_type
+
+    @property
+    def name(self) -> str:
+        """This component's name, unique in the group."""
+        return self._name
+
+    @property
+    def peers_name(self) -> PeersName:
+        """The peers that are in the group now, as a live mapping from type to names."""
+        return self._peers_name
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many packets were refused on arrival, by reason."""
+        return self._driver.dropped + self._exchange.refused.counts
+
+    def get_peer_type(self, peer_name: str) -> str:
+        """The type of a peer.
+
+        Raises:
+            PeersMissError: neither did it join, nor does its name begin with the type of an expected peer.
+        """
+        component_type = self._exchange.membership.type_of(peer_name)
+        if component_type is None:
+            raise PeersMissError(
+                f"the type of {peer_name!r} is not known; expected are {', '.join(self._settings.expected_peers)}"
+            )
+        return component_type
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"peers={self._peers_name!r}"
+        return f"Proxy({self._name!r}, group={self.group_name!r}, {state})"
+
+    # Sending.
+
+    def isend(self, message: Message) -> list[str] | None:
+        """Send a message, and do not wait for a reply.
+
+        Returns:
+            Its session id, after those of messages that were kept for the peer and have gone out since. None where
+            the peer is away (rejoin on): the message is kept if the cache is on, else dropped.
+
+        Raises:
+            PeersMissError: the destination is not in the group.
+            DriverSendError: the payload can't be sent; no room within the driver's `send_timeout`; the peer is gone.
+            PeersRejoinTimeout: too few peers are present, and did not come in time.
+        """
+        self._enter()
+        try:
+            required, welcome = self._send(message, Deadline(self._driver.send_timeout), awaited=False)
+            return [*welcome, *required] if required else None
+        finally:
+            self._guard.leave()
+
+    def send(self, message: Message, timeout: int | None = None) -> list[Message] | None:
+        """Send a message and wait for the reply.
+
+        Args:
+            message: to be sent.
+            timeout: milliseconds for sending and waiting; None is the driver's `receive_timeout`, -1 has no end.
+
+        Returns:
+            The reply, with those to messages that were kept for the peer and have gone out since; at the deadline
+            what has come. None where the peer is away (rejoin on), as with `isend`.
+
+        Raises:
+            DriverReceiveError: the peer died (rejoin off).
+            As `isend`.
+        """
+        self._enter()
+        try:
+            deadline = self._deadline(timeout)
+            required, welcome = self._send(message, self._send_deadline(deadline), awaited=True)
+            return self._collect(required, deadline, welcome) if required else None
+        finally:
+            self._guard.leave()
+
+    def iscatter(
+        self, tag: Tag, session_type: SessionType, destination_payload_list: Sequence[tuple[str, Any]]
+    ) -> list[str]:
+        """Send each destination a payload of its own, and do not wait for replies.
+
+        Nothing is sent unless everything can be: all destinations are known and all payloads can be encoded.
+
+        Returns:
+            The session id of each payload, but for peers that are away; after those of messages that were kept for
+            these peers and have gone out since.
+        """
+        self._enter()
+        try:
+            deadline = Deadline(self._driver.send_timeout)
+            required, welcome = self._scatter(tag, session_type, destination_payload_list, deadline, awaited=False)
+            return [*welcome, *required]
+        finally:
+            self._guard.leave()
+
+    def scatter(
+        self,
+        tag: Tag,
+        session_type: SessionType,
+        destination_payload_list: Sequence[tuple[str, Any]],
+        timeout: int = -1,
+    ) -> list[Message]:
+        """Send each destination a payload of its own, and wait for the replies.
+
+        Args:
+            tag: of all messages.
+            session_type: of all messages.
+            destination_payload_list: pairs of a destination and a payload.
+            timeout: milliseconds for sending and waiting; None is the driver's `receive_timeout`, -1 has no end.
+
+        Returns:
+            The replies in the order in which they came; peers that are away are not waited for.
+        """
+        self._enter()
+        try:
+            deadline = self._deadline(timeout)
+            required, welcome = self._scatter(
+                tag, session_type, destination_payload_list, self._send_deadline(deadline), awaited=True
+            )
+            return self._collect(required, deadline, welcome)
+        finally:
+            self._guard.leave()
+
+    def ibroadcast(self, component_type: str, tag: Tag, session_type: SessionType, payload: Any = None) -> list[str]:
+        """Send the same message to all peers of a type, and do not wait for replies.
+
+        Returns:
+            The session id, once for each peer that it was sent to.
+
+        Raises:
+            PeersMissError: no peers of that type are expected.
+            DriverSendError: some peers could not be sent to; the others were.
+        """
+        self._enter()
+        try:
+            return self._broadcast(component_type, tag, session_type, payload, Deadline(self._driver.send_timeout))
+        finally:
+            self._guard.leave()
+
+    def broadcast(
+        self, component_type: str, tag: Tag, session_type: SessionType, payload: Any = None, timeout: int | None = None
+    ) -> list[Message]:
+        """Send the same message to all peers of a type, and wait for their replies.
+
+        Args:
+            component_type: the type of the peers.
+            tag: of the message.
+            session_type: of the message.
+            payload: of the message.
+            timeout: milliseconds for sending and waiting; None is the driver's `receive_timeout`, -1 has no end.
+
+        Returns:
+            The replies in the order in which they came; peers that are away are not waited for.
+        """
+        self._enter()
+        try:
+            deadline = self._deadline(timeout)
+            targets = self._broadcast(component_type, tag, session_type, payload, self._send_deadline(deadline))
+            return self._collect(targets, deadline)
+        finally:
+            self._guard.leave()
+
+    def reply(
+        self, message: Message, tag: Tag | None = None, payload: Any = None, ack_reply: bool = False
+    ) -> list[str] | None:
+        """Reply to a message that was received; the message itself stays as it is.
+
+        Args:
+            message: to reply to; the reply goes to its source, in its session.
+            tag: None keeps the message's.
+            payload: None keeps the message's.
+            ack_reply: the reply only acknowledges: another one with the result follows.
+
+        Returns:
+            As `isend`.
+        """
+        answer = self._copy(message, message.source, tag, payload)
+        answer.request_id = message.message_id
+        if isinstance(answer, SessionMessage):
+            if answer.session_type is SessionType.NOTIFICATION:
+                answer.session_stage = NotificationSessionStage.RECEIVE
+            else:
+                answer.session_stage = TaskSessionStage.RECEIVE if ack_reply else TaskSessionStage.COMPLETE
+        return self.isend(answer)
+
+    def forward(
+        self, message: Message, destination: str, tag: Tag | None = None, payload: Any = None
+    ) -> list[str] | None:
+        """Pass a message that was received on, in its session and stage; the message itself stays as it is.
+
+        Args:
+            message: to pass on.
+            destination: the next receiver, who sees this component as the source.
+            tag: None keeps the message's.
+            payload: None keeps the message's.
+
+        Returns:
+            As `isend`.
+        """
+        return self.isend(self._copy(message, destination, tag, payload))
+
+    # Receiving.
+
+    def receive(
+        self, is_continuous: bool = True, timeout: int | None = None, *, wake_on_peer_change: bool = False
+    ) -> Iterator[Message | None]:
+        """Iterate over messages as they come.
+
+        Args:
+            is_continuous: go on after the first.
+            timeout: milliseconds to wait for each message, after which the iteration ends; None is the driver's
+                `receive_timeout`, -1 has no end.
+            wake_on_peer_change: also yield None whenever `peers_name` has changed.
+
+        The iteration also ends when the Proxy is closed.
+        """
+        self._enter()
+        self._guard.leave()
+        return self._receive(is_continuous, timeout, wake_on_peer_change)
+
+    def receive_by_id(self, targets: Sequence[str] | str | None, timeout: int | None = None) -> list[Message] | None:
+        """Wait for the messages of some sessions; others are kept for `receive`.
+
+        Args:
+            targets: session ids, each as often as a message of it is waited for; a string is one id.
+            timeout: milliseconds for all of them; None is the driver's `receive_timeout`, -1 has no end.
+
+        Returns:
+            The messages in the order in which they came; at the deadline what has come. None for None.
+
+        Raises:
+            DriverReceiveError: all that is missing is owed by peers that died (rejoin off); its `replies` are what
+                came.
+        """
+        if targets is None:
+            return None
+        self._enter()
+        try:
+            return self._collect([targets] if isinstance(targets, str) else targets, self._deadline(timeout))
+        finally:
+            self._guard.leave()
+
+    # Leaving.
+
+    def close(self) -> None:
+        """Leave the group: send what is queued, at most for the linger time, and close. A second call does nothing."""
+        self._end(NoticeKind.LEFT)
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None or issubclass(kind, LeaveGroup):
+            self.close()
+        else:
+            self._end(NoticeKind.GONE)
+
+    def __getattr__(self, name: str) -> Any:
+        # Served on the instance only, so that the garbage collector, which asks the class, does not close anything.
+        if name == "__del__":
+            return self.close
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # Inside.
+
+    def _enter(self) -> None:
+        if not self._guard.enter():
+            self._guard.refuse()
+        if self._closed:
+            self._guard.leave()
+            raise ProxyClosedError(f"the Proxy of {self._name!r} is closed; make a new one")
+
+    def _end(self, kind: NoticeKind) -> None:
+        if self._closed or self._pid != os.getpid():
+            return  # a forked child has its parent's sockets, and must leave them alone
+        if not self._guard.enter():
+            self._guard.refuse()
+        try:
+            self._closed = True
+            _open.pop(id(self), None)
+            atexit.unregister(self._end_without_leaving)
+            self._finalizer.cancel()
+            self._exchange.close(kind)
+            self._log.info("left group %s (%s)", self.group_name, kind.value)
+            self._log.close()
+        finally:
+            self._guard.leave()
+
+    def _end_without_leaving(self) -> None:
+        self._end(NoticeKind.GONE)
+
+    def _deadline(self, timeout: int | None) -> Deadline:
+        return Deadline(self._driver.receive_timeout if timeout is None else timeout)
+
+    def _send_deadline(self, deadline: Deadline) -> Deadline:
+        return Deadline(self._driver.send_timeout).earlier(deadline)
+
+    def _copy(self, message: Message, destination: str, tag: Tag | None, payload: Any) -> Message:
+        tag = message.tag if tag is None else tag
+        payload = message.payload if payload is None else payload
+        session_id = message.session_id
+        if not isinstance(message, SessionMessage):
+            copy = Message(tag, self._name, destination, payload, session_id=session_id)
+        else:
+            kind, stage = message.session_type, message.session_stage
+            copy = SessionMessage(tag, self._name, destination, payload, kind, stage, session_id=session_id)
+        copy.request_id = message.request_id
+        return copy
+
+    def _encode(self, message: Message) -> Encoded:
+        try:
+            return encode(message, self._name, self._driver.limits, zero_copy=self._driver.zero_copy)
+        except CodecError as error:
+            raise DriverSendError(
+                f"{self._name!r} can't send a message with tag {message.tag!r} to {message.destination!r}: {error}"
+            ) from error
+
+    def _send(self, message: Message, deadline: Deadline, awaited: bool) -> tuple[list[str], list[str]]:
+        """Send one message; the session ids whose replies are to be waited for, and those that are welcome.
+
+        Both are empty where the message did not go out.
+        """
+        exchange = self._exchange
+        exchange.prepare()
+        destination, session_id = message.destination, message.session_id
+        encoded = self._encode(message)
+        if not exchange.post_at_once(destination, session_id, encoded):
+            peer = exchange.peer(destination)
+            if exchange.post(peer, Kept(session_id, encoded, False, awaited), deadline) is not Posted.SENT:
+                return [], []
+        if not exchange.outbox.has_delivered:
+            return [session_id], []
+        required, welcome = self._delivered([destination])
+        return [*required, session_id], welcome
+
+    def _scatter(
+        self,
+        tag: Tag,
+        session_type: SessionType,
+        destination_payload_list: Sequence[tuple[str, Any]],
+        deadline: Deadline,
+        awaited: bool,
+    ) -> tuple[list[str], list[str]]:
+        exchange = self._exchange
+        exchange.prepare()
+        prepared: list[tuple[Peer, Kept[Encoded]]] = []
+        for destination, payload in destination_payload_list:
+            peer = exchange.peer(destination)
+            message = SessionMessage(tag, self._name, destination, payload, session_type)
+            prepared.append((peer, Kept(message.session_id, self._encode(message), False, awaited)))
+        sent = [kept.session_id for peer, kept in prepared if exchange.post(peer, kept, deadline) is Posted.SENT]
+        required, welcome = self._delivered(dict.fromkeys(peer.name for peer, _ in prepared))
+        return [*required, *sent], welcome
+
+    def _delivered(self, names: Iterator[str] | Sequence[str] | dict[str, None]) -> tuple[list[str], list[str]]:
+        """The session ids of kept messages that went out: of those whose sender waited for a reply, and the others."""
+        required: list[str] = []
+        welcome: list[str] = []
+        for name in names:
+            for delivered in self._exchange.outbox.take_delivered(name):
+                (required if delivered.awaited else welcome).append(delivered.session_id)
+        return required, welcome
+
+    def _broadcast(
+        self, component_type: str, tag: Tag, session_type: SessionType, payload: Any, deadline: Deadline
+    ) -> list[str]:
+        exchange = self._exchange
+        exchange.prepare()
+        if component_type not in self._settings.expected_peers:
+            raise PeersMissError(
+                f"{self._name!r} has no peers of type {component_type!r}; expected are "
+                f"{', '.join(self._settings.expected_peers)}"
+            )
+        message = SessionMessage(tag, self._name, component_type, payload, session_type)
+        encoded = self._encode(message)
+        session_id = message.session_id
+        addressed = 0
+        waiting = []
+        for peer in exchange.membership.expected_peers(component_type):
+            if exchange.post_at_once(peer.name, session_id, encoded):
+                addressed += 1
+            elif peer.state is not PeerState.LEFT or not self._settings.enable_rejoin:
+                waiting.append(peer)
+        failures = []
+        for peer in waiting:  # a slow one does not keep the message from the others
+            try:
+                addressed += exchange.post(peer, Kept(session_id, encoded, False, False), deadline) is Posted.SENT
+            except DriverSendError as error:
+                failures.append(str(error))
+        if failures:
+            raise DriverSendError(f"the broadcast reached {addressed} peers, but not all: {'; '.join(failures)}")
+        return [session_id] * addressed
+
+    def _receive(self, is_continuous: bool, timeout: int | None, wake_on_peer_change: bool) -> Iterator[Message | None]:
+        exchange, guard = self._exchange, self._guard
+        limit = self._driver.receive_timeout if timeout is None else timeout
+        seen = exchange.membership.version if wake_on_peer_change else None
+        while True:
+            if not guard.enter():
+                guard.refuse()
+            try:
+                if self._closed:
+                    return
+                message = exchange.next_at_once() or exchange.next_message(Deadline(limit), until_change_of=seen)
+            finally:
+                guard.leave()
+            if message is None:
+                if seen is None or seen == exchange.membership.version:
+                    return
+                seen = exchange.membership.version
+            yield message
+            if not is_continuous:
+                return
+
+    def _collect(self, targets: Sequence[str], deadline: Deadline, welcome: Sequence[str] = ()) -> list[Message]:
+        collection = Collection(targets, self._exchange.requests, welcome)
+        dead = self._exchange.collect(collection, deadline)
+        if dead and not self._settings.enable_rejoin:
+            raise DriverReceiveError(
+                f"{self._name!r} waits for replies that do not come: {', '.join(map(repr, dead))} is gone. "
+                f"{len(collection.replies)} replies came (see .replies); with enable_rejoin=True the wait would end "
+                "with them",
+                replies=collection.replies,
+            )
+        return collection.replies
