@@ -32,6 +32,9 @@ _POLL_S = 0.01
 """How often a store that can't be waited on is asked for notices."""
 _FORGET_LEASES = 10
 """A name without record and lease is no longer asked for after so many lease times."""
+_SLOW_SHARE = 4
+"""A call that takes more than this part of a lease time is an outage: together with the third of a lease that may lie
+before it, leases of the living (two thirds of one, at least) may have run out meanwhile."""
 
 
 class Trust:
@@ -294,7 +297,7 @@ class Directory:
         renewal = self._store.renew(self._registration, self._record)
         if renewal is Renewal.RESTORED:
             logger.info("%s had lost its registration, and is registered again", self._name())
-        self._trust.answered(now, lease_held=renewal is Renewal.HELD)
+        self._trust.answered(self._clock(), lease_held=renewal is Renewal.HELD and not self._was_slow(now))
         self._next_renewal = now + self._lease_s / 3
 
     def _note(self, notice: Notice) -> None:
@@ -310,10 +313,11 @@ class Directory:
             if record.name != self._name():
                 self._absent_since.setdefault(record.name, None)
         leases = self._leases(now)
-        self.mailbox.put(Sighting(now, self._trust.absence_counts(now), tuple(records), leases))
+        counts = self._trust.absence_counts(now)
+        self.mailbox.put(Sighting(now, counts, tuple(records), leases))
         for record in records:
             since = self._absent_since.get(record.name)
-            if since is not None and now - since > 2 * self._lease_s and self._trust.absence_counts(now):
+            if since is not None and now - since > 2 * self._lease_s and counts:
                 self._store.remove_stale(record)
 
     def _read_leases(self, now: float) -> None:
@@ -321,8 +325,13 @@ class Directory:
         if leases:
             self.mailbox.put(Sighting(now, self._trust.absence_counts(now), (), leases))
 
+    def _was_slow(self, start: float) -> bool:
+        return self._clock() - start > self._lease_s / _SLOW_SHARE
+
     def _leases(self, now: float) -> dict[str, int | None]:
         leases = self._store.leases(list(self._absent_since))
+        if self._was_slow(now):
+            self._trust.failed()
         for name, incarnation in leases.items():
             since = self._absent_since[name]
             if incarnation is not None:

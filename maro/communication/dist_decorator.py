@@ -42,7 +42,8 @@ def dist(proxy: Proxy, handler_dict: Mapping[Event, Callable[..., Any]]) -> Call
         def launch(self: Any) -> None:
             """Receive messages and call the handlers of the events that they satisfy, until the proxy is closed."""
             table = prototype.fresh_copy(proxy.peers_name)
-            for message in proxy.receive(is_continuous=True, wake_on_peer_change=True):
+            # Not the driver's own timeout: a quiet time does not end a component.
+            for message in proxy.receive(is_continuous=True, timeout=-1, wake_on_peer_change=True):
                 if message is not None:
                     table.push(message, auto_trigger=False)
                 for handler, messages in table.get():

@@ -7,11 +7,11 @@ follows from it. Everything runs in the thread that calls.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection
 from enum import Enum
 
 from maro.communication.codec import Encoded, Envelope, Route
+from maro.communication.deadline import Deadline
 from maro.communication.delivery import Kept, Outbox
 from maro.communication.directory import Directory
 from maro.communication.driver.abs_driver import AbsDriver
@@ -36,34 +36,6 @@ logger = logging.getLogger(__name__)
 
 _READ_WHILE_BLOCKED = 1000
 """How many messages a blocked sender takes in, so that two that send to each other do not block for ever."""
-
-
-class Deadline:
-    """A point in time, from milliseconds of which -1 means never."""
-
-    __slots__ = ("at_s",)
-
-    def __init__(self, timeout_ms: float) -> None:
-        self.at_s = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
-
-    @classmethod
-    def in_s(cls, seconds: float) -> Deadline:
-        """So many seconds from now."""
-        return cls(seconds * 1000)
-
-    def earlier(self, other: Deadline) -> Deadline:
-        """Whichever comes first."""
-        if self.at_s is None or (other.at_s is not None and other.at_s < self.at_s):
-            return other
-        return self
-
-    def passed(self) -> bool:
-        """Whether time is up."""
-        return self.at_s is not None and time.monotonic() >= self.at_s
-
-    def left_ms(self) -> float | None:
-        """Milliseconds until then; None without end."""
-        return None if self.at_s is None else max(0.0, (self.at_s - time.monotonic()) * 1000)
 
 
 class Posted(Enum):
@@ -150,8 +122,8 @@ class Exchange:
         """Raise ComponentFencedError where a newer incarnation has this component's name."""
         if self.membership.fenced_by is not None:
             raise ComponentFencedError(
-                f"{self._settings.name!r} was started again elsewhere (incarnation {self.membership.fenced_by}, this is "
-                f"{self._record.incarnation}): this one is cut off. End it, and give each component its own name"
+                f"{self._settings.name!r} was started again elsewhere (incarnation {self.membership.fenced_by}, this "
+                f"is {self._record.incarnation}): this one is cut off. End it, and give each component its own name"
             )
 
     def peer(self, name: str) -> Peer:
@@ -171,7 +143,7 @@ class Exchange:
                 record = self.directory.find(component_type, name)
             except StoreUnavailableError as error:
                 raise PeersMissError(
-                    f"{name!r} is no peer of {self._settings.name!r}, and whether the group has it can't be asked: {error}"
+                    f"{name!r} is no peer of {self._settings.name!r}, and the group can't be asked for it: {error}"
                 ) from error
         if record is None:
             raise PeersMissError(
@@ -210,7 +182,7 @@ class Exchange:
         route = self.ready.get(name)
         if route is None or not self.driver.send_frames(name, route.packet(encoded)):
             return False
-        self.requests.asked(session_id, name, route.destination_incarnation)
+        self.requests.asked(session_id, route)
         return True
 
     def post(self, peer: Peer, message: Kept[Encoded], deadline: Deadline) -> Posted:
@@ -235,7 +207,7 @@ class Exchange:
             elif not peer.superseded:
                 if self._flush(peer.name):
                     if self.driver.send_frames(peer.name, self._routes[peer.name].packet(message.content)):
-                        self.requests.asked(message.session_id, peer.name, peer.incarnation)
+                        self.requests.asked(message.session_id, self._routes[peer.name])
                         return Posted.SENT
                 elif self.outbox.keep(peer.name, Kept(message.session_id, message.content, True, message.awaited)):
                     return Posted.SENT
@@ -265,8 +237,9 @@ class Exchange:
         if peer.state is PeerState.AWAY or self.outbox.waits_for(peer.name):
             return (
                 f"no more messages can be kept for {peer.name!r}, which is "
-                f"{f'away ({peer.reason})' if peer.reason else 'slow'}: {self.outbox.length(peer.name)} are kept, and "
-                f"max_length_for_message_cache is {self.outbox.bound}. Raise it, send less, or wait longer (send_timeout)"
+                f"{f'away ({peer.reason})' if peer.reason else 'slow'}: {self.outbox.length(peer.name)} are kept, "
+                f"and max_length_for_message_cache is {self.outbox.bound}. Raise it, send less, or wait longer "
+                "(send_timeout)"
             )
         return (
             f"{peer.name!r} took no message in time: its queue is full because it receives more slowly than this "
@@ -282,7 +255,7 @@ class Exchange:
             first = self.outbox.first(name)
             if not self.driver.send_frames(name, self._routes[name].packet(first.content)):
                 return False
-            self.requests.asked(first.session_id, name, peer.incarnation)
+            self.requests.asked(first.session_id, self._routes[name])
             self.outbox.sent(name)
         self.ready[name] = self._routes[name]
         return True

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import threading
-from typing import NoReturn
 
-from maro.utils.exception.communication_exception import ProxyThreadError
+from maro.utils.exception.communication_exception import ProxyClosedError, ProxyThreadError
 
 
 class ThreadGuard:
-    """Refuses a second thread (or a signal handler) while a call is under way; hand-overs between calls are fine.
+    """Around every public call of something that one thread at a time may use, until it is closed.
 
-    Used on the message path, so callers use the lock's methods directly::
+    A second thread (or a signal handler that interrupted a call) is refused; hand-overs between calls are fine.
 
-        if not guard.enter():
-            guard.refuse()
-        try:
-            ...
-        finally:
-            guard.leave()
+    Args:
+        what: the guarded thing, for the errors.
     """
 
-    __slots__ = ("_lock", "_what", "leave")
+    __slots__ = ("_acquire", "_release", "_what", "closed")
 
     def __init__(self, what: str) -> None:
+        lock = threading.Lock()
+        self._acquire = lock.acquire
+        self._release = lock.release
         self._what = what
-        self._lock = threading.Lock()
-        self.leave = self._lock.release
+        self.closed = False
 
-    def enter(self) -> bool:
-        """Whether nobody else was inside; the caller now is."""
-        return self._lock.acquire(False)
+    def __enter__(self) -> None:
+        if not self._acquire(False):
+            raise ProxyThreadError(
+                f"{self._what} is in use by another call (another thread, or a signal handler that interrupted one); "
+                "give each thread one of its own, or pass this one on only between calls"
+            )
+        if self.closed:
+            self._release()
+            raise ProxyClosedError(f"{self._what} is closed; make a new one")
 
-    def refuse(self) -> NoReturn:
-        """Say that somebody else is inside."""
-        raise ProxyThreadError(
-            f"{self._what} is in use by another call (another thread, or a signal handler that interrupted one); "
-            "give each thread a Proxy of its own, or pass this one on only between calls"
-        )
+    def __exit__(self, *_: object) -> None:
+        self._release()

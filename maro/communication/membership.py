@@ -232,13 +232,16 @@ class Membership:
         return True
 
     def adopt(self, record: PeerRecord) -> list[Change]:
-        """Take in a registered component that is not expected, to answer it."""
+        """Take in a registered component whose joining was not noticed, to answer it.
+
+        With rejoin on one of an expected type is a peer like the others, only earlier; else it stays outside `names`.
+        """
         peer = self.peers.get(record.name)
         if peer is not None:
             return list(self._see(record))
         for candidates in self._candidates.values():
             candidates.pop(record.name, None)
-        return [self._join(record, expected=False)]
+        return [self._join(record, expected=self._enable_rejoin and record.component_type in self._expected)]
 
     def observe(self, observation: Observation) -> list[Change]:
         """Take in what the directory saw."""

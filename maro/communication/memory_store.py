@@ -162,8 +162,10 @@ class MemoryStore(GroupStore):
     def subscribe(self) -> None:
         """From now on keep the group's notices until they are asked for."""
         with self._server.lock:
+            subscribers = self._server.group(self._group).subscribers
+            subscribers[:] = [inbox for inbox in subscribers if inbox is not self._inbox]
             self._inbox = []
-            self._server.group(self._group).subscribers.append(self._inbox)
+            subscribers.append(self._inbox)
 
     def notices(self) -> list[Notice]:
         """The notices that came since the last call."""

@@ -8,32 +8,18 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, overload
 
-from maro.communication.codec import CodecError, Encoded, encode
-from maro.communication.delivery import Kept
+from maro.communication.deadline import Deadline
 from maro.communication.driver.driver_type import DriverType
-from maro.communication.exchange import Deadline, Posted
 from maro.communication.guard import ThreadGuard
 from maro.communication.joining import join
-from maro.communication.membership import NoticeKind, Peer, PeersName, PeerState
-from maro.communication.message import (
-    Message,
-    NotificationSessionStage,
-    SessionMessage,
-    SessionType,
-    Tag,
-    TaskSessionStage,
-)
+from maro.communication.membership import NoticeKind, PeersName
+from maro.communication.message import Message, SessionType, Tag
 from maro.communication.registration import GroupStore
-from maro.communication.sessions import Collection
+from maro.communication.requesting import Requester
 from maro.communication.settings import Environment, ProxySettings, RedisAddress, default_name
-from maro.utils.exception.communication_exception import (
-    DriverReceiveError,
-    DriverSendError,
-    PeersMissError,
-    ProxyClosedError,
-)
+from maro.utils.exception.communication_exception import PeersMissError
 from maro.utils.logger import DummyLogger, InternalLogger
 
 _open: dict[int, Proxy] = {}
@@ -140,11 +126,11 @@ class Proxy:
         self._settings = settings
         self._name = settings.name
         self._pid = os.getpid()
-        self._closed = False
         self._guard = ThreadGuard(f"the Proxy of {self._name!r}")
         self._log = InternalLogger(self._name) if log_enable else DummyLogger()
         self._exchange = join(settings, driver_type, driver_parameters, store, self._log)
         self._driver = self._exchange.driver
+        self._requester = Requester(self._exchange, settings)
         self._peers_name = PeersName(self._exchange.membership)
         _open[id(self)] = self
         # Threads and processes end in different ways; whichever comes first wins.
@@ -193,7 +179,7 @@ class Proxy:
         return component_type
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"peers={self._peers_name!r}"
+        state = "closed" if self._guard.closed else f"peers={self._peers_name!r}"
         return f"Proxy({self._name!r}, group={self.group_name!r}, {state})"
 
     # Sending.
@@ -210,12 +196,9 @@ class Proxy:
             DriverSendError: the payload can't be sent; no room within the driver's `send_timeout`; the peer is gone.
             PeersRejoinTimeout: too few peers are present, and did not come in time.
         """
-        self._enter()
-        try:
-            required, welcome = self._send(message, Deadline(self._driver.send_timeout), awaited=False)
-            return [*welcome, *required] if required else None
-        finally:
-            self._guard.leave()
+        with self._guard:
+            sent = self._requester.send(message, Deadline(self._driver.send_timeout), awaited=False)
+            return None if sent is None else sent.welcome + sent.required
 
     def send(self, message: Message, timeout: int | None = None) -> list[Message] | None:
         """Send a message and wait for the reply.
@@ -232,13 +215,10 @@ class Proxy:
             DriverReceiveError: the peer died (rejoin off).
             As `isend`.
         """
-        self._enter()
-        try:
+        with self._guard:
             deadline = self._deadline(timeout)
-            required, welcome = self._send(message, self._send_deadline(deadline), awaited=True)
-            return self._collect(required, deadline, welcome) if required else None
-        finally:
-            self._guard.leave()
+            sent = self._requester.send(message, self._send_deadline(deadline), awaited=True)
+            return None if sent is None else self._requester.collect(sent.required, deadline, sent.welcome)
 
     def iscatter(
         self, tag: Tag, session_type: SessionType, destination_payload_list: Sequence[tuple[str, Any]]
@@ -251,13 +231,10 @@ class Proxy:
             The session id of each payload, but for peers that are away; after those of messages that were kept for
             these peers and have gone out since.
         """
-        self._enter()
-        try:
+        with self._guard:
             deadline = Deadline(self._driver.send_timeout)
-            required, welcome = self._scatter(tag, session_type, destination_payload_list, deadline, awaited=False)
-            return [*welcome, *required]
-        finally:
-            self._guard.leave()
+            sent = self._requester.scatter(tag, session_type, destination_payload_list, deadline, awaited=False)
+            return sent.welcome + sent.required
 
     def scatter(
         self,
@@ -277,15 +254,12 @@ class Proxy:
         Returns:
             The replies in the order in which they came; peers that are away are not waited for.
         """
-        self._enter()
-        try:
+        with self._guard:
             deadline = self._deadline(timeout)
-            required, welcome = self._scatter(
+            sent = self._requester.scatter(
                 tag, session_type, destination_payload_list, self._send_deadline(deadline), awaited=True
             )
-            return self._collect(required, deadline, welcome)
-        finally:
-            self._guard.leave()
+            return self._requester.collect(sent.required, deadline, sent.welcome)
 
     def ibroadcast(self, component_type: str, tag: Tag, session_type: SessionType, payload: Any = None) -> list[str]:
         """Send the same message to all peers of a type, and do not wait for replies.
@@ -297,11 +271,9 @@ class Proxy:
             PeersMissError: no peers of that type are expected.
             DriverSendError: some peers could not be sent to; the others were.
         """
-        self._enter()
-        try:
-            return self._broadcast(component_type, tag, session_type, payload, Deadline(self._driver.send_timeout))
-        finally:
-            self._guard.leave()
+        with self._guard:
+            deadline = Deadline(self._driver.send_timeout)
+            return self._requester.broadcast(component_type, tag, session_type, payload, deadline)
 
     def broadcast(
         self, component_type: str, tag: Tag, session_type: SessionType, payload: Any = None, timeout: int | None = None
@@ -318,13 +290,11 @@ class Proxy:
         Returns:
             The replies in the order in which they came; peers that are away are not waited for.
         """
-        self._enter()
-        try:
+        with self._guard:
             deadline = self._deadline(timeout)
-            targets = self._broadcast(component_type, tag, session_type, payload, self._send_deadline(deadline))
-            return self._collect(targets, deadline)
-        finally:
-            self._guard.leave()
+            sending = self._send_deadline(deadline)
+            targets = self._requester.broadcast(component_type, tag, session_type, payload, sending)
+            return self._requester.collect(targets, deadline)
 
     def reply(
         self, message: Message, tag: Tag | None = None, payload: Any = None, ack_reply: bool = False
@@ -340,14 +310,7 @@ class Proxy:
         Returns:
             As `isend`.
         """
-        answer = self._copy(message, message.source, tag, payload)
-        answer.request_id = message.message_id
-        if isinstance(answer, SessionMessage):
-            if answer.session_type is SessionType.NOTIFICATION:
-                answer.session_stage = NotificationSessionStage.RECEIVE
-            else:
-                answer.session_stage = TaskSessionStage.RECEIVE if ack_reply else TaskSessionStage.COMPLETE
-        return self.isend(answer)
+        return self.isend(self._requester.answer(message, tag, payload, ack_reply))
 
     def forward(
         self, message: Message, destination: str, tag: Tag | None = None, payload: Any = None
@@ -363,13 +326,23 @@ class Proxy:
         Returns:
             As `isend`.
         """
-        return self.isend(self._copy(message, destination, tag, payload))
+        return self.isend(self._requester.copy(message, destination, tag, payload))
 
     # Receiving.
 
+    @overload
+    def receive(
+        self, is_continuous: bool = True, timeout: int | None = None, *, wake_on_peer_change: Literal[False] = False
+    ) -> Iterator[Message]: ...
+
+    @overload
+    def receive(
+        self, is_continuous: bool = True, timeout: int | None = None, *, wake_on_peer_change: bool
+    ) -> Iterator[Message | None]: ...
+
     def receive(
         self, is_continuous: bool = True, timeout: int | None = None, *, wake_on_peer_change: bool = False
-    ) -> Iterator[Message | None]:
+    ) -> Iterator[Message] | Iterator[Message | None]:
         """Iterate over messages as they come.
 
         Args:
@@ -380,9 +353,8 @@ class Proxy:
 
         The iteration also ends when the Proxy is closed.
         """
-        self._enter()
-        self._guard.leave()
-        return self._receive(is_continuous, timeout, wake_on_peer_change)
+        with self._guard:
+            return self._receive(is_continuous, timeout, wake_on_peer_change)
 
     def receive_by_id(self, targets: Sequence[str] | str | None, timeout: int | None = None) -> list[Message] | None:
         """Wait for the messages of some sessions; others are kept for `receive`.
@@ -400,11 +372,9 @@ class Proxy:
         """
         if targets is None:
             return None
-        self._enter()
-        try:
-            return self._collect([targets] if isinstance(targets, str) else targets, self._deadline(timeout))
-        finally:
-            self._guard.leave()
+        with self._guard:
+            wanted = [targets] if isinstance(targets, str) else targets
+            return self._requester.collect(wanted, self._deadline(timeout))
 
     # Leaving.
 
@@ -431,28 +401,17 @@ class Proxy:
 
     # Inside.
 
-    def _enter(self) -> None:
-        if not self._guard.enter():
-            self._guard.refuse()
-        if self._closed:
-            self._guard.leave()
-            raise ProxyClosedError(f"the Proxy of {self._name!r} is closed; make a new one")
-
     def _end(self, kind: NoticeKind) -> None:
-        if self._closed or self._pid != os.getpid():
+        if self._guard.closed or self._pid != os.getpid():
             return  # a forked child has its parent's sockets, and must leave them alone
-        if not self._guard.enter():
-            self._guard.refuse()
-        try:
-            self._closed = True
+        with self._guard:
+            self._guard.closed = True
             _open.pop(id(self), None)
             atexit.unregister(self._end_without_leaving)
             self._finalizer.cancel()
             self._exchange.close(kind)
             self._log.info("left group %s (%s)", self.group_name, kind.value)
             self._log.close()
-        finally:
-            self._guard.leave()
 
     def _end_without_leaving(self) -> None:
         self._end(NoticeKind.GONE)
@@ -463,115 +422,13 @@ class Proxy:
     def _send_deadline(self, deadline: Deadline) -> Deadline:
         return Deadline(self._driver.send_timeout).earlier(deadline)
 
-    def _copy(self, message: Message, destination: str, tag: Tag | None, payload: Any) -> Message:
-        tag = message.tag if tag is None else tag
-        payload = message.payload if payload is None else payload
-        session_id = message.session_id
-        if not isinstance(message, SessionMessage):
-            copy = Message(tag, self._name, destination, payload, session_id=session_id)
-        else:
-            kind, stage = message.session_type, message.session_stage
-            copy = SessionMessage(tag, self._name, destination, payload, kind, stage, session_id=session_id)
-        copy.request_id = message.request_id
-        return copy
-
-    def _encode(self, message: Message) -> Encoded:
-        try:
-            return encode(message, self._name, self._driver.limits, zero_copy=self._driver.zero_copy)
-        except CodecError as error:
-            raise DriverSendError(
-                f"{self._name!r} can't send a message with tag {message.tag!r} to {message.destination!r}: {error}"
-            ) from error
-
-    def _send(self, message: Message, deadline: Deadline, awaited: bool) -> tuple[list[str], list[str]]:
-        """Send one message; the session ids whose replies are to be waited for, and those that are welcome.
-
-        Both are empty where the message did not go out.
-        """
-        exchange = self._exchange
-        exchange.prepare()
-        destination, session_id = message.destination, message.session_id
-        encoded = self._encode(message)
-        if not exchange.post_at_once(destination, session_id, encoded):
-            peer = exchange.peer(destination)
-            if exchange.post(peer, Kept(session_id, encoded, False, awaited), deadline) is not Posted.SENT:
-                return [], []
-        if not exchange.outbox.has_delivered:
-            return [session_id], []
-        required, welcome = self._delivered([destination])
-        return [*required, session_id], welcome
-
-    def _scatter(
-        self,
-        tag: Tag,
-        session_type: SessionType,
-        destination_payload_list: Sequence[tuple[str, Any]],
-        deadline: Deadline,
-        awaited: bool,
-    ) -> tuple[list[str], list[str]]:
-        exchange = self._exchange
-        exchange.prepare()
-        prepared: list[tuple[Peer, Kept[Encoded]]] = []
-        for destination, payload in destination_payload_list:
-            peer = exchange.peer(destination)
-            message = SessionMessage(tag, self._name, destination, payload, session_type)
-            prepared.append((peer, Kept(message.session_id, self._encode(message), False, awaited)))
-        sent = [kept.session_id for peer, kept in prepared if exchange.post(peer, kept, deadline) is Posted.SENT]
-        required, welcome = self._delivered(dict.fromkeys(peer.name for peer, _ in prepared))
-        return [*required, *sent], welcome
-
-    def _delivered(self, names: Iterator[str] | Sequence[str] | dict[str, None]) -> tuple[list[str], list[str]]:
-        """The session ids of kept messages that went out: of those whose sender waited for a reply, and the others."""
-        required: list[str] = []
-        welcome: list[str] = []
-        for name in names:
-            for delivered in self._exchange.outbox.take_delivered(name):
-                (required if delivered.awaited else welcome).append(delivered.session_id)
-        return required, welcome
-
-    def _broadcast(
-        self, component_type: str, tag: Tag, session_type: SessionType, payload: Any, deadline: Deadline
-    ) -> list[str]:
-        exchange = self._exchange
-        exchange.prepare()
-        if component_type not in self._settings.expected_peers:
-            raise PeersMissError(
-                f"{self._name!r} has no peers of type {component_type!r}; expected are "
-                f"{', '.join(self._settings.expected_peers)}"
-            )
-        message = SessionMessage(tag, self._name, component_type, payload, session_type)
-        encoded = self._encode(message)
-        session_id = message.session_id
-        addressed = 0
-        waiting = []
-        for peer in exchange.membership.expected_peers(component_type):
-            if exchange.post_at_once(peer.name, session_id, encoded):
-                addressed += 1
-            elif peer.state is not PeerState.LEFT or not self._settings.enable_rejoin:
-                waiting.append(peer)
-        failures = []
-        for peer in waiting:  # a slow one does not keep the message from the others
-            try:
-                addressed += exchange.post(peer, Kept(session_id, encoded, False, False), deadline) is Posted.SENT
-            except DriverSendError as error:
-                failures.append(str(error))
-        if failures:
-            raise DriverSendError(f"the broadcast reached {addressed} peers, but not all: {'; '.join(failures)}")
-        return [session_id] * addressed
-
     def _receive(self, is_continuous: bool, timeout: int | None, wake_on_peer_change: bool) -> Iterator[Message | None]:
         exchange, guard = self._exchange, self._guard
         limit = self._driver.receive_timeout if timeout is None else timeout
         seen = exchange.membership.version if wake_on_peer_change else None
-        while True:
-            if not guard.enter():
-                guard.refuse()
-            try:
-                if self._closed:
-                    return
+        while not guard.closed:
+            with guard:
                 message = exchange.next_at_once() or exchange.next_message(Deadline(limit), until_change_of=seen)
-            finally:
-                guard.leave()
             if message is None:
                 if seen is None or seen == exchange.membership.version:
                     return
@@ -579,15 +436,3 @@ class Proxy:
             yield message
             if not is_continuous:
                 return
-
-    def _collect(self, targets: Sequence[str], deadline: Deadline, welcome: Sequence[str] = ()) -> list[Message]:
-        collection = Collection(targets, self._exchange.requests, welcome)
-        dead = self._exchange.collect(collection, deadline)
-        if dead and not self._settings.enable_rejoin:
-            raise DriverReceiveError(
-                f"{self._name!r} waits for replies that do not come: {', '.join(map(repr, dead))} is gone. "
-                f"{len(collection.replies)} replies came (see .replies); with enable_rejoin=True the wait would end "
-                "with them",
-                replies=collection.replies,
-            )
-        return collection.replies

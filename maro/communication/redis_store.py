@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -34,7 +34,7 @@ from maro.communication.registration import (
     judge_renewal,
     succeed,
 )
-from maro.communication.settings import RedisAddress
+from maro.communication.settings import NAME_LIMIT, RedisAddress
 from maro.utils.exception.communication_exception import RejoinBudgetError
 
 HISTORY_LEASES = 24
@@ -69,6 +69,7 @@ class RedisStore(GroupStore):
                 socket_connect_timeout=patience_s,
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=True,
+                encoding_errors="replace",  # an entry that is no text must not hide the others
             )
         self._pubsub: Any = None
 
@@ -310,7 +311,7 @@ def _dump_record(record: PeerRecord) -> str:
 def _load_record(name: str, component_type: str, text: str | None) -> PeerRecord | None:
     fields = _load_json(text)
     incarnation = fields.get("incarnation")
-    if not isinstance(incarnation, int):
+    if not _is_incarnation(incarnation) or not _is_name(name):
         return None
     addresses = {key: value for key, value in fields.items() if key.isdecimal() and isinstance(value, str)}
     return PeerRecord(name, component_type, incarnation, addresses)
@@ -322,18 +323,19 @@ def _dump_history(history: History) -> str:
 
 def _load_history(text: str | None) -> History:
     fields = _load_json(text)
-    try:
-        return History(int(fields["incarnation"]), int(fields["unclean_ends"]), bool(fields["left"]))
-    except (KeyError, TypeError, ValueError):
+    incarnation, unclean_ends = fields.get("incarnation"), fields.get("unclean_ends")
+    if not _is_incarnation(incarnation) or not isinstance(unclean_ends, int):
         return History()
+    return History(incarnation, unclean_ends, bool(fields.get("left")))
 
 
 def _load_notice(text: str) -> Notice | None:
     fields = _load_json(text)
     try:
         addresses = {str(key): str(value) for key, value in fields["addresses"].items()}
-        record = PeerRecord(str(fields["name"]), str(fields["type"]), int(fields["incarnation"]), addresses)
-        return Notice(NoticeKind(fields["kind"]), record)
+        record = PeerRecord(str(fields["name"]), str(fields["type"]), fields["incarnation"], addresses)
+        known = _is_incarnation(record.incarnation) and _is_name(record.name) and _is_name(record.component_type)
+        return Notice(NoticeKind(fields["kind"]), record) if known else None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
@@ -341,7 +343,7 @@ def _load_notice(text: str) -> Notice | None:
 def _load_json(text: str | None) -> dict[str, Any]:
     try:
         fields = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 
@@ -351,3 +353,13 @@ def _load_int(text: str | None) -> int | None:
         return None if text is None else int(text)
     except ValueError:
         return None
+
+
+def _is_incarnation(value: Any) -> TypeGuard[int]:
+    """Whether it can be one: envelopes have 64 bits for it."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
+
+
+def _is_name(name: str) -> bool:
+    """Whether it fits into an envelope."""
+    return 0 < len(name.encode(errors="replace")) <= NAME_LIMIT

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from maro.communication.message import Message, NotificationSessionStage, TaskSessionStage
 
@@ -22,6 +22,18 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _LAST_STAGES = (TaskSessionStage.COMPLETE, NotificationSessionStage.RECEIVE)
+
+
+class Asked(Protocol):
+    """Whom a message went to: the route that it took will do."""
+
+    @property
+    def destination(self) -> str:
+        """The peer's name."""
+
+    @property
+    def destination_incarnation(self) -> int:
+        """The peer's incarnation."""
 
 
 class Inbox:
@@ -68,19 +80,22 @@ class Requests:
     """Whom this component asked, in which session, and which replies it has seen."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, dict[str, int]] = {}
+        self._asked: dict[str, Asked | dict[int, Asked]] = {}
         self._done: dict[tuple[str, str], None] = {}
         self._seen: dict[tuple[str, object, str], None] = {}
 
-    def asked(self, session_id: str, peer: str, incarnation: int) -> None:
-        """A message of the session went to this incarnation of the peer."""
-        peers = self._asked.get(session_id)
-        if peers is None:
+    def asked(self, session_id: str, whom: Asked) -> None:
+        """A message of the session went to this incarnation of a peer."""
+        before = self._asked.setdefault(session_id, whom)
+        if before is whom:
+            # Nearly every message: no object is made, so that the garbage collector has nothing to look through.
             if len(self._asked) >= 2 * _REQUESTS_KEPT:
                 _forget_oldest(self._asked)
-            self._asked[session_id] = {peer: incarnation}
+        elif isinstance(before, dict):
+            # By identity: a session may go on for ever, but has only so many routes.
+            before[id(whom)] = whom
         else:
-            peers[peer] = incarnation
+            self._asked[session_id] = {id(before): before, id(whom): whom}
 
     def is_repeated(self, reply: Message) -> bool:
         """Whether a reply to the same message, of the same stage, by the same peer came before; notes that it came."""
@@ -99,7 +114,9 @@ class Requests:
 
     def peers_of(self, session_id: str) -> dict[str, int]:
         """The peers that were asked in the session, and in which incarnation."""
-        return self._asked.get(session_id, {})
+        asked = self._asked.get(session_id, {})
+        several = asked.values() if isinstance(asked, dict) else [asked]
+        return {whom.destination: whom.destination_incarnation for whom in several}
 
     def is_done(self, session_id: str, peer: str) -> bool:
         """Whether the peer's last reply of the session has come: it owes nothing more."""

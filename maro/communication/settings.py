@@ -139,19 +139,19 @@ class ProxySettings:
                     f"minimal_peers names the type {kind!r}; expected_peers has {', '.join(self.expected_peers)}"
                 )
             _check_count(f"minimal_peers[{kind!r}]", count)
-        for argument, value, least in (
-            ("max_retries", self.max_retries, 0),
-            ("retry_interval_base_value", self.retry_interval_s, 0),
-            ("timeout_for_minimal_peer_number", self.timeout_for_minimal_peers_s, 0),
-            ("max_rejoin_times", self.max_rejoin_times, 0),
-            ("max_length_for_message_cache", self.max_length_for_message_cache, 1),
-            ("linger_ms", self.linger_ms, 0),
+        _check_count("max_retries", self.max_retries)
+        _check_count("max_rejoin_times", self.max_rejoin_times)
+        _check_count("max_length_for_message_cache", self.max_length_for_message_cache, 1)
+        _check_count("linger_ms", self.linger_ms)
+        for argument, seconds in (
+            ("retry_interval_base_value", self.retry_interval_s),
+            ("timeout_for_minimal_peer_number", self.timeout_for_minimal_peers_s),
         ):
-            if not _is_number(value) or value < least:
-                raise ValueError(f"{argument} is {value!r}; it is a number from {least} on")
-        for argument, value in (("lease_s", self.lease_s), ("peers_catch_lifetime", self.peers_catch_lifetime_s)):
-            if not _is_number(value) or value <= 0:
-                raise ValueError(f"{argument} is {value!r}; it is a number of seconds above 0")
+            if not _is_number(seconds) or seconds < 0:
+                raise ValueError(f"{argument} is {seconds!r}; it is a number of seconds from 0 on")
+        for argument, seconds in (("lease_s", self.lease_s), ("peers_catch_lifetime", self.peers_catch_lifetime_s)):
+            if not _is_number(seconds) or seconds <= 0:
+                raise ValueError(f"{argument} is {seconds!r}; it is a number of seconds above 0")
         return self
 
 
@@ -221,10 +221,10 @@ def _check_name(what: str, name: Any) -> None:
         )
 
 
-def _check_count(what: str, count: Any) -> None:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise ValueError(f"{what} is {count!r}; it is a whole number from 0 on")
+def _check_count(what: str, count: Any, least: int = 0) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or count < least:
+        raise ValueError(f"{what} is {count!r}; it is a whole number from {least} on")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

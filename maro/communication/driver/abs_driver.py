@@ -70,7 +70,7 @@ class AbsDriver(ABC):
 
     # What a Proxy needs beyond the above, with plain defaults.
 
-    def advertise(self, host: str) -> None:
+    def advertise(self, host: str) -> None:  # noqa: B027 - a driver without hosts has nothing to do
         """Name the host in `address`, before anybody has been told the address."""
 
     def send_frames(self, peer: str, frames: Sequence[Buffer]) -> bool:

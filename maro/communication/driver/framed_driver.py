@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from maro.communication.codec import Buffer, CodecError, EnvelopeReader, Route, WireLimits, decode, encode
+from maro.communication.deadline import Deadline
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.driver.drops import Drops
 from maro.communication.guard import ThreadGuard
@@ -20,7 +21,6 @@ from maro.utils.exception.communication_exception import (
     DriverSendError,
     PeersDisconnectionError,
     PendingToSend,
-    ProxyClosedError,
     SocketTypeError,
 )
 
@@ -57,7 +57,6 @@ class FramedDriver(AbsDriver):
         self._routes: dict[tuple[str, str], Route] = {}
         self._address: dict[int, str] = {}
         self._disconnected: set[str] = set()
-        self._closed = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._component_type!r}, {self._address}, peers={sorted(self._connected())})"
@@ -101,14 +100,11 @@ class FramedDriver(AbsDriver):
             SocketTypeError: a socket type other than PULL and SUB.
             PeersConnectionError: no address for unicast messages, or one that can't be connected to.
         """
-        self._enter()
-        try:
+        with self._guard:
             for name, addresses in peers_address_dict.items():
                 self._open(name, _by_type(name, addresses))
                 self._disconnected.discard(name)
                 self._logger.debug(f"connected to {name} at {dict(addresses)}")
-        finally:
-            self._guard.leave()
 
     def disconnect(self, peers_address_dict: Mapping[str, Mapping[Any, str]]) -> None:
         """Close the connections to peers; what is still queued for them is dropped.
@@ -120,8 +116,7 @@ class FramedDriver(AbsDriver):
             SocketTypeError: a socket type other than PULL and SUB.
             PeersDisconnectionError: a name that is not connected.
         """
-        self._enter()
-        try:
+        with self._guard:
             for name, addresses in peers_address_dict.items():
                 _by_type(name, addresses)
                 if name not in self._connected():
@@ -129,8 +124,6 @@ class FramedDriver(AbsDriver):
                 self._drop(name)
                 self._disconnected.add(name)
                 self._logger.debug(f"disconnected from {name}")
-        finally:
-            self._guard.leave()
 
     def send(self, message: Message) -> None:
         """Send to the message's destination.
@@ -140,15 +133,14 @@ class FramedDriver(AbsDriver):
             DriverSendError: the destination was never connected, the payload can't be sent, or there was no room
                 within `send_timeout`.
         """
-        self._enter()
-        try:
+        with self._guard:
             name = message.destination
             if name not in self._connected():
                 if name in self._disconnected:
                     raise PendingToSend(f"{name!r} is disconnected; send again when it is connected")
                 raise DriverSendError(f"{name!r} is not connected; connected are: {self._names()}")
             frames = self._packet(message, name)
-            deadline = _Deadline(self.send_timeout)
+            deadline = Deadline(self.send_timeout)
             while not self.send_frames(name, frames):
                 if deadline.passed():
                     raise DriverSendError(
@@ -156,8 +148,6 @@ class FramedDriver(AbsDriver):
                         f"{self._high_water_mark} messages is full"
                     )
                 self._wait_for_room(name, deadline.left_ms())
-        finally:
-            self._guard.leave()
 
     def broadcast(self, topic: str, message: Message) -> None:
         """Send to every connected peer whose component type is `topic`.
@@ -165,11 +155,8 @@ class FramedDriver(AbsDriver):
         Raises:
             DriverSendError: the payload can't be sent.
         """
-        self._enter()
-        try:
+        with self._guard:
             self._publish(topic, self._packet(message, topic))
-        finally:
-            self._guard.leave()
 
     def receive(self, is_continuous: bool = True, timeout: int | None = None) -> Iterator[Message]:
         """Yield messages as they come.
@@ -183,16 +170,13 @@ class FramedDriver(AbsDriver):
         """
         limit = self.receive_timeout if timeout is None else timeout
         while True:
-            self._enter()
-            try:
+            with self._guard:
                 message = self._next(limit)
-            finally:
-                self._guard.leave()
             if message is None:
                 self._logger.debug(f"no message within {limit} ms")
                 return
             yield message
-            if not is_continuous or self._closed:
+            if not is_continuous or self._guard.closed:
                 return
 
     def close(self) -> None:
@@ -201,16 +185,13 @@ class FramedDriver(AbsDriver):
 
     def shutdown(self, linger_ms: int, drop: Collection[str] = ()) -> bool:
         """Close; first wait, at most `linger_ms`, until what is queued is sent, but for the peers in `drop`."""
-        if self._closed:
+        if self._guard.closed:
             return True
-        self._enter()
-        try:
-            self._closed = True
+        with self._guard:
+            self._guard.closed = True
             start = time.monotonic()
             self._close_sockets(linger_ms, drop)
             return linger_ms == 0 or time.monotonic() - start < linger_ms / 1000
-        finally:
-            self._guard.leave()
 
     @property
     def dropped(self) -> Counter[str]:
@@ -218,13 +199,6 @@ class FramedDriver(AbsDriver):
         return self._drops.counts
 
     # Shared by the drivers with sockets.
-
-    def _enter(self) -> None:
-        if not self._guard.enter():
-            self._guard.refuse()
-        if self._closed:
-            self._guard.leave()
-            raise ProxyClosedError(f"the driver of a {self._component_type} is closed; make a new one")
 
     def _names(self) -> str:
         return ", ".join(sorted(self._connected())) or "none"
@@ -245,7 +219,7 @@ class FramedDriver(AbsDriver):
             raise DriverSendError(f"a message to {destination!r} can't be sent: {error}") from error
 
     def _next(self, timeout_ms: int) -> Message | None:
-        deadline = _Deadline(timeout_ms)
+        deadline = Deadline(timeout_ms)
         while True:
             message = self.take()
             if message is not None or deadline.passed():
@@ -275,27 +249,12 @@ class FramedDriver(AbsDriver):
             return None
 
 
-class _Deadline:
-    """A point in time from milliseconds where -1 means never."""
-
-    __slots__ = ("_at",)
-
-    def __init__(self, timeout_ms: int) -> None:
-        self._at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
-
-    def passed(self) -> bool:
-        return self._at is not None and time.monotonic() >= self._at
-
-    def left_ms(self) -> float | None:
-        return None if self._at is None else max(0.0, (self._at - time.monotonic()) * 1000)
-
-
 def _by_type(name: str, addresses: Mapping[Any, str]) -> dict[int, str]:
     result = {}
     for key, address in addresses.items():
         try:
-            kind = int(key)
-        except (TypeError, ValueError):
+            kind = int(key) if isinstance(key, int | str) else -1
+        except ValueError:
             kind = -1
         if kind not in (UNICAST, BROADCAST):
             raise SocketTypeError(

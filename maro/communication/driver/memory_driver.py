@@ -92,7 +92,7 @@ class MemoryNetwork:
 
     def knows(self, address: str) -> bool:
         """Whether the address was ever given out."""
-        number = address.removeprefix("memory://")
+        number = str(address).removeprefix("memory://")
         return number.isdecimal() and 0 < int(number) <= self._numbers
 
     def transmit(self, sender: str, address: str, frames: Frames, bound: int) -> bool:

@@ -104,6 +104,8 @@ class ZmqDriver(FramedDriver):
             self._unicast_receiver = self._bound(zmq.PULL, bind_host)
             self._broadcast_receiver = self._bound(zmq.SUB, bind_host)
             self._broadcast_sender = self._new_socket(zmq.XPUB)
+            # Also who subscribes again, over a connection that replaces another, is to be seen.
+            self._broadcast_sender.setsockopt(zmq.XPUB_VERBOSE, 1)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
             raise PeersConnectionError(f"no socket can be bound to {bind_host!r} over {protocol}: {error}") from error
@@ -183,21 +185,23 @@ class ZmqDriver(FramedDriver):
 
     def _open(self, name: str, addresses: Mapping[int, str]) -> None:
         unicast, broadcast = addresses.get(UNICAST), addresses.get(BROADCAST)
+        if unicast is None:
+            raise PeersConnectionError(f"{name!r} has no address for unicast messages (socket type {UNICAST})")
+        for address in addresses.values():  # all of them before anything is given up for them
+            if not _is_endpoint(address):
+                raise PeersConnectionError(
+                    f"{name!r} can't be connected at {address!r}; an address is tcp://host:port or ipc://path"
+                )
         push = self._new_socket(zmq.PUSH)
         try:
-            if unicast is None:
-                raise PeersConnectionError(f"{name!r} has no address for unicast messages (socket type {UNICAST})")
             push.connect(unicast)
             if name in self._connections:
                 self._drop(name)
             if broadcast is not None:
                 self._broadcast_sender.connect(broadcast)
-        except (zmq.ZMQError, TypeError) as error:
+        except zmq.ZMQError as error:
             push.close(linger=0)
             raise PeersConnectionError(f"{name!r} can't be connected at {dict(addresses)}: {error}") from error
-        except PeersConnectionError:
-            push.close(linger=0)
-            raise
         self._connections[name] = _Connection(push, broadcast)
 
     def _drop(self, name: str) -> None:
@@ -206,7 +210,10 @@ class ZmqDriver(FramedDriver):
         if connection.broadcast_address is not None:
             with contextlib.suppress(zmq.ZMQError):  # another name may have had the same address, and dropped it
                 self._broadcast_sender.disconnect(connection.broadcast_address)
-            self._asked.discard(_mark(connection.broadcast_address))
+            mark = _mark(connection.broadcast_address)
+            self._asked.discard(mark)
+            self._read_subscriptions()
+            self._listening.discard(mark)
 
     def _publish(self, topic: str, frames: Sequence[Buffer]) -> None:
         self._await_subscriptions()
@@ -242,6 +249,7 @@ class ZmqDriver(FramedDriver):
         sock = self._broadcast_receiver
         sock.recv(_NO_WAIT)  # the topic
         if not sock.getsockopt(zmq.RCVMORE):
+            self._drops.add("foreign", "a broadcast of nothing but a topic")
             return None
         return self._accept(sock.recv(_NO_WAIT), functools.partial(self._other_frames, sock))
 
@@ -269,15 +277,18 @@ class ZmqDriver(FramedDriver):
         }
         deadline = time.monotonic() + _SUBSCRIPTION_WAIT_S
         while True:
-            with contextlib.suppress(zmq.Again):
-                while True:
-                    notice = self._broadcast_sender.recv(_NO_WAIT)
-                    (self._listening.add if notice[:1] == b"\1" else self._listening.discard)(notice[1:])
+            self._read_subscriptions()
             left = deadline - time.monotonic()
             if marks <= self._listening | self._asked or left <= 0:
                 break
             self._broadcast_sender.poll(_whole_ms(left * 1000), zmq.POLLIN)
         self._asked |= marks
+
+    def _read_subscriptions(self) -> None:
+        with contextlib.suppress(zmq.Again):
+            while True:
+                notice = self._broadcast_sender.recv(_NO_WAIT)
+                (self._listening.add if notice[:1] == b"\1" else self._listening.discard)(notice[1:])
 
 
 def _send_all(send: functools.partial[Any], frames: Sequence[Buffer]) -> bool:
@@ -297,6 +308,17 @@ def _send_all(send: functools.partial[Any], frames: Sequence[Buffer]) -> bool:
         size = len(frame) if isinstance(frame, bytes) else memoryview(frame).nbytes
         send(frame, _NO_WAIT if number == last else _SEND_MORE, size < _COPY_BELOW)
     return True
+
+
+def _is_endpoint(address: Any) -> bool:
+    """Whether it has the form of one; libzmq takes some ports that there are not, and reports nothing."""
+    if not isinstance(address, str):
+        return False
+    protocol, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if protocol == "tcp":
+        return bool(host) and port.isdecimal() and 0 < int(port) < 65536
+    return protocol == "ipc" and bool(place)
 
 
 def _whole_ms(timeout_ms: float | None) -> int | None:

@@ -1,0 +1,1 @@
+"""The `maro` command: signals, exit codes, and what a terminal shows. It holds no logic of its own."""

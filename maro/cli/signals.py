@@ -1,0 +1,157 @@
+"""SIGTERM and SIGINT as a request to leave the group: asked once politely, asked twice at once.
+
+`LeaveRequests` is installed around the user's code. While that code runs, the first signal is raised inside it as an
+exception which `except Exception` does not catch. Once it has ended, and only threads of its own keep the process
+alive, there is nothing left to unwind: the first signal then closes the proxies directly.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+LEAVING_LIMIT_S = 5.0
+"""How long what is left of the user's program (its threads, its exit hooks) may take after the proxies have left.
+
+Half of the ten seconds that container engines wait between SIGTERM and SIGKILL.
+"""
+
+GONE_LIMIT_S = 2.0
+"""How long the exit hooks, which say that the component is gone, may take after a second signal."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class LeaveRequests:
+    """What the process was asked by signals, and how it answers.
+
+    Args:
+        request: makes the exception that the first signal raises inside the user's code.
+        leave: leaves the group with everything that is open; must be safe to call in any state of the program.
+
+    `asked` tells whether a signal has come; `exit_code` is the code that the process will end with. Signals are taken
+    by the process that called `install` only: a forked child gets back the handlers that were in place before.
+    """
+
+    def __init__(self, request: Callable[[], BaseException], leave: Callable[[], None]) -> None:
+        self.asked = False
+        self.exit_code = 0
+        self._request = request
+        self._leave = leave
+        self._code_runs = True
+        self._ending_at_once = False
+        self._limit: threading.Timer | None = None
+        self._fork = threading.local()
+        self._previous: dict[signal.Signals, object] = {}
+
+    def install(self) -> None:
+        """Take SIGTERM and SIGINT from now on. Only the main thread can do this."""
+        for signum in _SIGNALS:
+            self._previous[signum] = signal.signal(signum, self._handle)
+        os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._restore)
+
+    def code_has_ended(self) -> None:
+        """Note that the user's code has been left: there is nothing to raise a request in any more."""
+        self._code_runs = False
+
+    def leave_now(self) -> None:
+        """Leave the group, and end the process after `LEAVING_LIMIT_S` if it has not ended by itself by then."""
+        self._leave()
+        if self._limit is None:
+            self._limit = _background_timer(LEAVING_LIMIT_S, self._cut_off)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._ending_at_once:
+            os._exit(128 + signum)
+        if self.asked:
+            self._ending_at_once = True
+            _end_at_once(128 + signum)
+        self.asked = True
+        if self._code_runs:
+            raise self._request()
+        self.leave_now()
+
+    def _hold(self) -> None:
+        # A signal that reached the child before it has its handlers back would be forgotten by the interpreter.
+        self._fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def _release(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._fork.mask)
+
+    def _restore(self) -> None:
+        for signum, handler in self._previous.items():
+            # A handler that was not set from Python reads as None, and can't be set again from here.
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
+        self._release()
+
+    def _cut_off(self) -> None:
+        main = threading.main_thread()
+        names = [thread.name for thread in threading.enumerate() if not thread.daemon and thread is not main]
+        held_by = f"threads that still run: {', '.join(names)}" if names else "its exit hooks"
+        report(
+            f"the component was asked to end, but {LEAVING_LIMIT_S:g} s later is held up by {held_by}; ending it now"
+        )
+        # While threads run the interpreter has not come to the exit hooks, and a proxy may be open in one of them.
+        _end_at_once(self.exit_code, run_hooks=bool(names))
+
+
+def report(text: str) -> None:
+    """Say `text` to whoever reads the component's stderr, if anybody does."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"maro: {text}", file=sys.stderr)
+
+
+def flush_streams() -> None:
+    """Write out what stdout and stderr hold; where the reader is gone, drop it, so that the exit code stays."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None or stream.closed:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            # The interpreter flushes again at exit and would end with code 120.
+            discard = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(discard, stream.fileno())
+            os.close(discard)
+
+
+def _end_at_once(exit_code: int, run_hooks: bool = True) -> NoReturn:
+    """End the process now: run its exit hooks, which tell the group that it is gone, but wait for nothing else.
+
+    The interpreter's own way of ending would first wait for every thread, and an exception can be caught.
+    """
+    _background_timer(GONE_LIMIT_S, lambda: os._exit(exit_code))
+    _end_children()
+    if run_hooks:
+        try:
+            atexit._run_exitfuncs()
+        except BaseException:  # what a hook raises must not keep the process alive
+            traceback.print_exc()
+    flush_streams()
+    os._exit(exit_code)
+
+
+def _end_children() -> None:
+    """Terminate children of `multiprocessing`, whose own exit hook would wait for them."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    # A signal may come while the program is importing the module, or ending a child itself.
+    with contextlib.suppress(Exception):
+        for child in multiprocessing.active_children() if multiprocessing else ():
+            child.terminate()
+
+
+def _background_timer(delay_s: float, action: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(delay_s, action)
+    timer.daemon = True
+    # Where no thread can be had (too many, or the interpreter is nearly gone) the process ends without the limit.
+    with contextlib.suppress(RuntimeError):
+        timer.start()
+    return timer

@@ -1,0 +1,169 @@
+"""What the sending calls of a Proxy come down to: encode, post to one or many, and collect the replies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from maro.communication.codec import CodecError, Encoded, encode
+from maro.communication.deadline import Deadline
+from maro.communication.delivery import Kept
+from maro.communication.exchange import Exchange, Posted
+from maro.communication.membership import Peer, PeerState
+from maro.communication.message import (
+    Message,
+    NotificationSessionStage,
+    SessionMessage,
+    SessionType,
+    Tag,
+    TaskSessionStage,
+)
+from maro.communication.sessions import Collection
+from maro.communication.settings import ProxySettings
+from maro.utils.exception.communication_exception import DriverReceiveError, DriverSendError, PeersMissError
+
+
+class Sent(NamedTuple):
+    """The session ids of messages that went out."""
+
+    required: list[str]
+    """Whose replies a blocking call waits for."""
+    welcome: list[str]
+    """Of messages that were kept for a peer and have gone out since, and whose senders waited for no reply."""
+
+
+class Requester:
+    """Sends for one Proxy.
+
+    Args:
+        exchange: what carries the messages.
+        settings: of the Proxy.
+    """
+
+    def __init__(self, exchange: Exchange, settings: ProxySettings) -> None:
+        self._exchange = exchange
+        self._settings = settings
+        self._name = settings.name
+
+    def send(self, message: Message, deadline: Deadline, *, awaited: bool) -> Sent | None:
+        """Send one message; None where it did not go out because its peer is away."""
+        exchange = self._exchange
+        exchange.prepare()
+        destination, session_id = message.destination, message.session_id
+        encoded = self._encode(message)
+        if not exchange.post_at_once(destination, session_id, encoded):
+            peer = exchange.peer(destination)
+            if exchange.post(peer, Kept(session_id, encoded, False, awaited), deadline) is not Posted.SENT:
+                return None
+        sent = self._delivered([destination]) if exchange.outbox.has_delivered else Sent([], [])
+        sent.required.append(session_id)
+        return sent
+
+    def scatter(
+        self,
+        tag: Tag,
+        session_type: SessionType,
+        destination_payload_list: Sequence[tuple[str, Any]],
+        deadline: Deadline,
+        *,
+        awaited: bool,
+    ) -> Sent:
+        """Send each destination its payload, once all of them are known and encoded."""
+        exchange = self._exchange
+        exchange.prepare()
+        prepared: list[tuple[Peer, Kept[Encoded]]] = []
+        for destination, payload in destination_payload_list:
+            peer = exchange.peer(destination)
+            message = SessionMessage(tag, self._name, destination, payload, session_type)
+            prepared.append((peer, Kept(message.session_id, self._encode(message), False, awaited)))
+        gone_out = [kept.session_id for peer, kept in prepared if exchange.post(peer, kept, deadline) is Posted.SENT]
+        sent = self._delivered(dict.fromkeys(peer.name for peer, _ in prepared))
+        sent.required.extend(gone_out)
+        return sent
+
+    def broadcast(
+        self, component_type: str, tag: Tag, session_type: SessionType, payload: Any, deadline: Deadline
+    ) -> list[str]:
+        """Send one encoding to all peers of a type; the session id for each that it went out to."""
+        exchange = self._exchange
+        exchange.prepare()
+        if component_type not in self._settings.expected_peers:
+            raise PeersMissError(
+                f"{self._name!r} has no peers of type {component_type!r}; expected are "
+                f"{', '.join(self._settings.expected_peers)}"
+            )
+        message = SessionMessage(tag, self._name, component_type, payload, session_type)
+        encoded, session_id = self._encode(message), message.session_id
+        addressed = 0
+        waiting = []
+        for peer in exchange.membership.expected_peers(component_type):
+            if exchange.post_at_once(peer.name, session_id, encoded):
+                addressed += 1
+            elif peer.state is not PeerState.LEFT or not self._settings.enable_rejoin:
+                waiting.append(peer)
+        failures = []
+        for peer in waiting:  # after the others: a slow one does not keep the message from them
+            try:
+                addressed += exchange.post(peer, Kept(session_id, encoded, False, False), deadline) is Posted.SENT
+            except DriverSendError as error:
+                failures.append(str(error))
+        if failures:
+            raise DriverSendError(f"the broadcast reached {addressed} peers, but not all: {'; '.join(failures)}")
+        return [session_id] * addressed
+
+    def collect(self, targets: Iterable[str], deadline: Deadline, welcome: Iterable[str] = ()) -> list[Message]:
+        """Wait for replies, in the order in which they come.
+
+        Raises:
+            DriverReceiveError: those that are missing are owed by the dead (rejoin off).
+        """
+        collection = Collection(targets, self._exchange.requests, welcome)
+        dead = self._exchange.collect(collection, deadline)
+        if dead and not self._settings.enable_rejoin:
+            raise DriverReceiveError(
+                f"{self._name!r} waits for replies that do not come: gone is {', '.join(map(repr, dead))}. "
+                f"{len(collection.replies)} replies came (see .replies); with enable_rejoin=True the wait would end "
+                "with these",
+                replies=collection.replies,
+            )
+        return collection.replies
+
+    def answer(self, message: Message, tag: Tag | None, payload: Any, ack_reply: bool) -> Message:
+        """The reply to a message, which stays as it is."""
+        reply = self.copy(message, message.source, tag, payload)
+        reply.request_id = message.message_id
+        if isinstance(reply, SessionMessage):
+            if reply.session_type is SessionType.NOTIFICATION:
+                reply.session_stage = NotificationSessionStage.RECEIVE
+            else:
+                reply.session_stage = TaskSessionStage.RECEIVE if ack_reply else TaskSessionStage.COMPLETE
+        return reply
+
+    def copy(self, message: Message, destination: str, tag: Tag | None, payload: Any) -> Message:
+        """A message of the same session and stage from this component to another."""
+        tag = message.tag if tag is None else tag
+        payload = message.payload if payload is None else payload
+        session_id = message.session_id
+        if isinstance(message, SessionMessage):
+            kind, stage = message.session_type, message.session_stage
+            copy: Message = SessionMessage(tag, self._name, destination, payload, kind, stage, session_id=session_id)
+        else:
+            copy = Message(tag, self._name, destination, payload, session_id=session_id)
+        copy.request_id = message.request_id
+        return copy
+
+    def _encode(self, message: Message) -> Encoded:
+        driver = self._exchange.driver
+        try:
+            return encode(message, self._name, driver.limits, zero_copy=driver.zero_copy)
+        except CodecError as error:
+            raise DriverSendError(
+                f"{self._name!r} can't send a message with tag {message.tag!r} to {message.destination!r}: {error}"
+            ) from error
+
+    def _delivered(self, names: Iterable[str]) -> Sent:
+        sent = Sent([], [])
+        for name in names:
+            for delivered in self._exchange.outbox.take_delivered(name):
+                (sent.required if delivered.awaited else sent.welcome).append(delivered.session_id)
+        return sent

@@ -1,0 +1,1 @@
+"""A learner trains a policy for CartPole-v1 from the trajectories that its actors play."""
