@@ -48,7 +48,6 @@ class LeaveRequests:
         self._leave = leave
         self._code_runs = True
         self._ending_at_once = False
-        self._limit: threading.Timer | None = None
         self._fork = threading.local()
         self._previous: dict[signal.Signals, object] = {}
 
@@ -65,8 +64,7 @@ class LeaveRequests:
     def leave_now(self) -> None:
         """Leave the group, and end the process after `LEAVING_LIMIT_S` if it has not ended by itself by then."""
         self._leave()
-        if self._limit is None:
-            self._limit = _background_timer(LEAVING_LIMIT_S, self._cut_off)
+        _call_after(LEAVING_LIMIT_S, self._cut_off)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._ending_at_once:
@@ -128,7 +126,7 @@ def _end_at_once(exit_code: int, run_hooks: bool = True) -> NoReturn:
 
     The interpreter's own way of ending would first wait for every thread, and an exception can be caught.
     """
-    _background_timer(GONE_LIMIT_S, lambda: os._exit(exit_code))
+    _call_after(GONE_LIMIT_S, lambda: os._exit(exit_code))
     _end_children()
     if run_hooks:
         try:
@@ -148,10 +146,10 @@ def _end_children() -> None:
             child.terminate()
 
 
-def _background_timer(delay_s: float, action: Callable[[], None]) -> threading.Timer:
-    timer = threading.Timer(delay_s, action)
-    timer.daemon = True
-    # Where no thread can be had (too many, or the interpreter is nearly gone) the process ends without the limit.
-    with contextlib.suppress(RuntimeError):
-        timer.start()
-    return timer
+def _call_after(delay_s: float, action: Callable[[], None]) -> None:
+    """Interrupt the main thread with `action` after a while; replaces what was to be called before.
+
+    An alarm, because an interpreter that is about to end starts no threads any more.
+    """
+    signal.signal(signal.SIGALRM, lambda signum, frame: action())
+    signal.setitimer(signal.ITIMER_REAL, delay_s)

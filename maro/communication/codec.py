@@ -47,13 +47,16 @@ Buffer = bytes | bytearray | memoryview
 _HEAD = MAGIC + bytes([VERSION, KIND_MESSAGE])
 _FIXED = struct.Struct("<4sHQQQQQQHBBB")
 _LENGTHS_AT = _FIXED.size - 3
-_new_tuple = tuple.__new__
 _STAGES: tuple[tuple[SessionType, SessionStage], ...] = (
     *((SessionType.TASK, stage) for stage in TaskSessionStage),
     *((SessionType.NOTIFICATION, stage) for stage in NotificationSessionStage),
 )
 _CODE_OF_STAGE: dict[str, int] = {stage.value: code for code, (_, stage) in enumerate(_STAGES, start=1)}
 _PLAIN_MESSAGE = 0
+
+
+_new_tuple = tuple.__new__
+"""The constructors that NamedTuple generates cost as much as what goes into them; this one does not."""
 
 
 class CodecError(Exception):
@@ -154,39 +157,58 @@ class Route:
         return [self.envelope(1 + len(buffers)), body, *buffers]
 
 
-def encode(message: Message, source: str, limits: WireLimits, *, zero_copy: bool = False) -> Encoded:
-    """Encode a message that `source` sends.
+class Encoder:
+    """Encodes what one component sends.
 
     Args:
-        message: its destination is not part of the result, so that one encoding serves a broadcast.
-        source: the name on the envelope; the message's own is sent along only where it differs.
-        limits: the most that the packet may be.
+        source: the name on the envelope; a message's own source is sent along only where it differs.
+        limits: the most that a packet may be.
         zero_copy: the caller promises not to write to the payload's buffers any more.
-
-    Raises:
-        CodecError: `unpicklable` or `too_large`.
     """
-    stage = getattr(message, "session_stage", None)
-    fields = (
-        message.tag,
-        message.session_id,
-        message.message_id,
-        message.request_id,
-        _PLAIN_MESSAGE if stage is None else _CODE_OF_STAGE[stage._value_],
-        None if message.source == source else message.source,
-        message.payload,
-    )
-    collector = _BufferCollector(limits.max_frames - 1)
-    try:
-        body = pickle.dumps(fields, protocol=5, buffer_callback=collector)
-    except Exception as error:  # whatever a payload's own reduction raises
-        raise CodecError("unpicklable", f"the payload can't be pickled: {type(error).__name__}: {error}") from error
-    size = len(body) + collector.size
-    if size > limits.max_bytes:
-        raise CodecError("too_large", f"the message has {size:,} bytes, the limit is {limits.max_bytes:,}")
-    if not collector.size:
-        return Encoded(body, (), size)
-    return Encoded(body, [_pinned(view, zero_copy) for view in collector.views], size)
+
+    def __init__(self, source: str, limits: WireLimits, zero_copy: bool = False) -> None:
+        self._source = source
+        self._max_bytes = limits.max_bytes
+        self._zero_copy = zero_copy
+        self._collector = _BufferCollector(limits.max_frames - 1)
+
+    def encode(self, message: Message) -> Encoded:
+        """Encode a message, but for its destination, so that one encoding serves a broadcast.
+
+        Raises:
+            CodecError: `unpicklable` or `too_large`.
+        """
+        source = message.source
+        fields = (
+            message.tag,
+            message.session_id,
+            message.message_id,
+            message.request_id,
+            _CODE_OF_STAGE[message.session_stage._value_] if isinstance(message, SessionMessage) else _PLAIN_MESSAGE,
+            None if source == self._source else source,
+            message.payload,
+        )
+        collector = self._collector
+        try:
+            body = pickle.dumps(fields, protocol=5, buffer_callback=collector)
+        except Exception as error:  # whatever a payload's own reduction raises
+            collector.empty()
+            raise CodecError("unpicklable", f"the payload can't be pickled: {type(error).__name__}: {error}") from error
+        size = len(body)
+        views: Sequence[memoryview] = ()
+        if collector.views:
+            views = collector.views
+            size += collector.size
+            collector.empty()
+        if size > self._max_bytes:
+            raise CodecError("too_large", f"the message has {size:,} bytes, the limit is {self._max_bytes:,}")
+        buffers = [_pinned(view, self._zero_copy) for view in views] if views else ()
+        return _new_tuple(Encoded, (body, buffers, size))
+
+
+def encode(message: Message, source: str, limits: WireLimits, *, zero_copy: bool = False) -> Encoded:
+    """Encode one message; an Encoder is for many."""
+    return Encoder(source, limits, zero_copy).encode(message)
 
 
 class _BufferCollector:
@@ -198,6 +220,11 @@ class _BufferCollector:
         self.most = most
         self.size = 0
         self.views: list[memoryview] = []
+
+    def empty(self) -> None:
+        """Forget what was taken; the list of it stays with whoever has it."""
+        self.size = 0
+        self.views = []
 
     def __call__(self, buffer: pickle.PickleBuffer) -> bool:
         try:
@@ -266,7 +293,6 @@ class EnvelopeReader:
         end = _FIXED.size + first + second + third
         key = frame[_LENGTHS_AT:end]
         names = self._names.get(key) or self._read_names(key, first, second, third)
-        # The generated constructor would cost as much as all of the above.
         return _new_tuple(Envelope, (frames, source, destination, sequence, lowest, received, finished, *names, end))
 
     def _read_names(self, key: bytes, first: int, second: int, third: int) -> tuple[str, str, str]:
@@ -306,9 +332,12 @@ def decode(envelope: Envelope, first: bytes, rest: Sequence[Any], destination: s
         else:
             body, rest = rest[0], rest[1:]
         tag, session_id, message_id, request_id, code, source, payload = pickle.loads(body, buffers=rest)
+        hash((session_id, message_id, request_id, source))  # all that is looked up later can be
         message: Message
         if code == _PLAIN_MESSAGE:
             message = Message.__new__(Message)
+        elif code < 0:
+            raise ValueError(f"there is no stage {code}")
         else:
             message = SessionMessage.__new__(SessionMessage)
             message.session_type, message.session_stage = _STAGES[code - 1]

@@ -45,33 +45,35 @@ class Outbox(Generic[Content]):
         self.bound = bound
         self.dropped = 0
         """Messages that were dropped because their peer left for good."""
-        self._waiting: dict[str, deque[Kept[Content]]] = {}
-        self._delivered: dict[str, deque[Delivered]] = {}
+        self.waiting: dict[str, deque[Kept[Content]]] = {}
+        """By peer; only this class changes it. Others ask whether it is empty, on the message path."""
+        self.delivered: dict[str, deque[Delivered]] = {}
+        """By peer, what `take_delivered` has; likewise."""
         self._unreported_drops: dict[str, int] = {}
 
     def __repr__(self) -> str:
-        return f"Outbox(waiting={ {peer: len(kept) for peer, kept in self._waiting.items()} }, bound={self.bound})"
+        return f"Outbox(waiting={ {peer: len(kept) for peer, kept in self.waiting.items()} }, bound={self.bound})"
 
     def __len__(self) -> int:
-        return sum(len(kept) for kept in self._waiting.values())
+        return sum(len(kept) for kept in self.waiting.values())
 
     def waits_for(self, peer: str) -> bool:
         """Whether anything waits for the peer; if so, newer messages have to queue up behind."""
-        return peer in self._waiting
+        return peer in self.waiting
 
     def length(self, peer: str) -> int:
         """How many messages wait for the peer."""
-        return len(self._waiting.get(peer, ()))
+        return len(self.waiting.get(peer, ()))
 
     def peers(self) -> Iterator[str]:
         """The peers that something waits for."""
-        return iter(list(self._waiting))
+        return iter(list(self.waiting))
 
     def keep(self, peer: str, kept: Kept[Content]) -> bool:
         """Keep a message; False, and nothing kept, where the bound is reached."""
-        waiting = self._waiting.get(peer)
+        waiting = self.waiting.get(peer)
         if waiting is None:
-            waiting = self._waiting[peer] = deque()
+            waiting = self.waiting[peer] = deque()
         elif len(waiting) >= self.bound:
             return False
         waiting.append(kept)
@@ -79,31 +81,26 @@ class Outbox(Generic[Content]):
 
     def first(self, peer: str) -> Kept[Content]:
         """The message that goes out next."""
-        return self._waiting[peer][0]
+        return self.waiting[peer][0]
 
     def sent(self, peer: str) -> None:
         """The first message went out."""
-        waiting = self._waiting[peer]
+        waiting = self.waiting[peer]
         kept = waiting.popleft()
         if not waiting:
-            del self._waiting[peer]
+            del self.waiting[peer]
         if not kept.reported:
-            delivered = self._delivered.setdefault(peer, deque(maxlen=self.bound))
+            delivered = self.delivered.setdefault(peer, deque(maxlen=self.bound))
             delivered.append(Delivered(kept.session_id, kept.awaited))
-
-    @property
-    def has_delivered(self) -> bool:
-        """Whether `take_delivered` has anything for anybody."""
-        return bool(self._delivered)
 
     def take_delivered(self, peer: str) -> list[Delivered]:
         """What went out to the peer since the last call and was not reported; each is returned once."""
-        return list(self._delivered.pop(peer, ()))
+        return list(self.delivered.pop(peer, ()))
 
     def drop(self, peer: str) -> int:
         """The peer left for good: forget what waits for it; returns how much that was."""
-        count = len(self._waiting.pop(peer, ()))
-        self._delivered.pop(peer, None)
+        count = len(self.waiting.pop(peer, ()))
+        self.delivered.pop(peer, None)
         if count:
             self.dropped += count
             self._unreported_drops[peer] = self._unreported_drops.get(peer, 0) + count

@@ -144,6 +144,8 @@ class Directory:
         self._registration: Registration | None = None
         self._record: PeerRecord | None = None
         self._types: set[str] = set()
+        self._guests: dict[str, set[str]] = {}
+        """By type, the components that are watched though their type is not."""
         self._absent_since: dict[str, float | None] = {}
         """The names that are asked for, and since when each has had no lease."""
         self._subscribed = False
@@ -185,6 +187,7 @@ class Directory:
 
     def watch(self, record: PeerRecord) -> None:
         """Watch one more component, of whatever type."""
+        self._guests.setdefault(record.component_type, set()).add(record.name)
         self._absent_since.setdefault(record.name, None)
 
     def find(self, component_type: str, name: str) -> PeerRecord | None:
@@ -309,6 +312,8 @@ class Directory:
 
     def _read_tables(self, now: float) -> None:
         records = [record for component_type in self._types for record in self._store.records(component_type)]
+        for component_type, names in list(self._guests.items()):
+            records += [record for record in self._store.records(component_type) if record.name in names]
         for record in records:
             if record.name != self._name():
                 self._absent_since.setdefault(record.name, None)

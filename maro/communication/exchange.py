@@ -77,11 +77,18 @@ class Exchange:
         """The routes to the peers that can be sent to at once: present, and nothing waits for them."""
         self.short_of_peers = False
         """Fewer peers of some type are present than sending needs."""
+        self._hindered = False
+        """That, or being fenced: nothing goes out at once."""
+        self._blocked: set[str] = set()
+        """The peers that are present while something waits for them, for lack of room."""
         self._settings = settings
         self._record = record
+        self._name, self._incarnation = record.name, record.incarnation
         self._log = log
         self._mailbox = directory.mailbox
         self._news = directory.mailbox.items
+        self._incarnations = self.membership.incarnations
+        self._heard = self.membership.heard
         self._routes: dict[str, Route] = {}
         self._connected: set[str] = set()
         self._looked_for: set[str] = set()
@@ -106,15 +113,13 @@ class Exchange:
                 for change in self.membership.observe(observation):
                     self._carry_out(change)
             self._count_peers()
-        if self.outbox:
-            for name in self.outbox.peers():
-                self._flush(name)
+        for name in list(self._blocked):
+            self._flush(name)
         self.check_fence()
 
     def prepare(self) -> None:
         """Before sending: be up to date, and have enough peers."""
-        if self._news or self.outbox or self.membership.fenced_by is not None:
-            self.pump()
+        self.pump()
         if self.short_of_peers:
             self.await_minimal_peers()
 
@@ -178,7 +183,9 @@ class Exchange:
     # Sending.
 
     def post_at_once(self, name: str, session_id: str, encoded: Encoded) -> bool:
-        """Send a message if nothing stands in the way; False means: see `post`."""
+        """Send a message if nothing else is to be done first; False means: `prepare`, and `post`."""
+        if self._news or self._blocked or self._hindered or self.outbox.delivered:
+            return False
         route = self.ready.get(name)
         if route is None or not self.driver.send_frames(name, route.packet(encoded)):
             return False
@@ -250,13 +257,17 @@ class Exchange:
         """Send what waits for a peer, as far as there is room; whether nothing waits any more."""
         peer = self.membership.peers[name]
         if peer.state is not PeerState.PRESENT or peer.superseded:
+            self._blocked.discard(name)
             return False
         while self.outbox.waits_for(name):
             first = self.outbox.first(name)
             if not self.driver.send_frames(name, self._routes[name].packet(first.content)):
+                self._blocked.add(name)
+                self.ready.pop(name, None)
                 return False
             self.requests.asked(first.session_id, self._routes[name])
             self.outbox.sent(name)
+        self._blocked.discard(name)
         self.ready[name] = self._routes[name]
         return True
 
@@ -264,7 +275,7 @@ class Exchange:
 
     def next_at_once(self) -> Message | None:
         """The next message, if it is there and nothing else is to be looked at first."""
-        if self._news or self.outbox or self.inbox or self.membership.fenced_by is not None:
+        if self._news or self._blocked or self._hindered or self.inbox.messages:
             return None
         return self._take()
 
@@ -276,9 +287,9 @@ class Exchange:
             until_change_of: a version of the membership; None is returned as soon as it is another.
         """
         while True:
-            if self._news or self.outbox or self.membership.fenced_by is not None:
+            if self._news or self._blocked or self._hindered:
                 self.pump()
-            message = self.inbox.pop() if self.inbox else self._take()
+            message = self.inbox.pop() if self.inbox.messages else self._take()
             if message is not None:
                 return message
             if until_change_of is not None and self.membership.version != until_change_of:
@@ -295,7 +306,7 @@ class Exchange:
         """
         self._take_from_inbox(collection)
         while not collection.complete:
-            if self._news or self.outbox or self.membership.fenced_by is not None:
+            if self._news or self._blocked or self._hindered:
                 self.pump()
                 self._take_from_inbox(collection)
             message = self._take()
@@ -334,17 +345,15 @@ class Exchange:
 
     def _admit(self, envelope: Envelope) -> bool:
         """Whether a packet is for this incarnation, and from one that is not superseded."""
-        if envelope.destination != self._record.name or (
-            envelope.destination_incarnation and envelope.destination_incarnation != self._record.incarnation
-        ):
-            is_broadcast = envelope.destination == self._record.component_type and not envelope.destination_incarnation
-            if not is_broadcast:
-                self.refused.add(
-                    "misaddressed",
-                    f"it is for {envelope.destination!r}, incarnation {envelope.destination_incarnation}",
-                )
+        meant = envelope.destination_incarnation
+        if envelope.destination != self._name or (meant and meant != self._incarnation):
+            if meant or envelope.destination != self._record.component_type:  # the driver's own broadcasts name a type
+                self.refused.add("misaddressed", f"it is for {envelope.destination!r}, incarnation {meant}")
                 return False
         source, incarnation = envelope.source, envelope.source_incarnation
+        if self._incarnations.get(source) == incarnation:
+            self._heard.add(source)
+            return True
         if not self.membership.hear(source, envelope.source_type, incarnation):
             self.refused.add("fenced", f"{source!r} sent it as incarnation {incarnation}, which has a successor")
             return False
@@ -381,8 +390,7 @@ class Exchange:
         return peer.state is PeerState.PRESENT or (peer.state is PeerState.AWAY and peer.leaving)
 
     def _wait(self, deadline: Deadline) -> None:
-        blocked = [name for name in self.outbox.peers() if name in self._connected] if self.outbox else ()
-        self.driver.wait(deadline.left_ms(), self._mailbox.fileno(), self._present(blocked))
+        self.driver.wait(deadline.left_ms(), self._mailbox.fileno(), self._blocked)
 
     def _sleep(self, deadline: Deadline, writable: Collection[str] = ()) -> None:
         """Wait for the directory, or for room, reading what arrives as far as there is a place for it."""
@@ -397,6 +405,7 @@ class Exchange:
         self.short_of_peers = self._settings.enable_rejoin and any(
             self.membership.count(kind) < count for kind, count in self._settings.minimal_peers.items()
         )
+        self._hindered = self.short_of_peers or self.membership.fenced_by is not None
 
     def _carry_out(self, change: Change) -> None:
         peer, kind = change.peer, change.kind
@@ -413,6 +422,7 @@ class Exchange:
             return
         self._losses += 1
         self.ready.pop(name, None)
+        self._blocked.discard(name)
         self._log.info("%s is %s: %s", name, peer.state.value, peer.reason)
         if change.process_ended and name in self._connected:
             self._connected.remove(name)

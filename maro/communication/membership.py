@@ -154,6 +154,10 @@ class Membership:
 
     def __init__(self, own_name: str, expected: Mapping[str, int], enable_rejoin: bool, lease_s: float) -> None:
         self.peers: dict[str, Peer] = {}
+        self.incarnations: dict[str, int] = {}
+        """The newest incarnation of each peer whose address is known: `heard` may be told of these directly."""
+        self.heard: set[str] = set()
+        """Who was heard in a known incarnation since the last reading."""
         self.version = 0
         """Grows with every change of `names`."""
         self.fenced_by: int | None = None
@@ -163,7 +167,6 @@ class Membership:
         self._expected = dict(expected)
         self._enable_rejoin = enable_rejoin
         self._lease_s = lease_s
-        self._heard: set[str] = set()
         self._candidates: dict[str, dict[str, PeerRecord]] = {component_type: {} for component_type in expected}
         self._present: dict[str, dict[str, None]] = {component_type: {} for component_type in expected}
         self._types: dict[str, str] = {}
@@ -204,8 +207,11 @@ class Membership:
         return name in self._present.get(self._types.get(name, ""), ())
 
     def missing(self) -> dict[str, int]:
-        """How many peers of each type have yet to join."""
-        short = {kind: wanted - len(self._present[kind]) for kind, wanted in self._expected.items()}
+        """How many peers of each type have yet to register, for this component to go ahead with all of them."""
+        short = {
+            kind: wanted - len(self._present[kind]) - len(self._candidates[kind])
+            for kind, wanted in self._expected.items()
+        }
         return {kind: count for kind, count in short.items() if count > 0}
 
     # What happens.
@@ -228,7 +234,7 @@ class Membership:
                 peer.superseded = peer.superseded or _READINGS_TO_DENY
                 self.superseded = True
             return True
-        self._heard.add(name)
+        self.heard.add(name)
         return True
 
     def adopt(self, record: PeerRecord) -> list[Change]:
@@ -292,10 +298,10 @@ class Membership:
             yield Change(ChangeKind.DEPARTED, peer, process_ended=True)
 
     def _sight(self, sighting: Sighting) -> Iterator[Change]:
-        for name in self._heard:
+        for name in self.heard:
             if name in self.peers:
                 self.peers[name].last_heard_s = sighting.at_s
-        self._heard.clear()
+        self.heard.clear()
         for record in sighting.records:
             if sighting.leases.get(record.name) == record.incarnation:
                 yield from self._see(record)
@@ -325,6 +331,7 @@ class Membership:
                 yield from self._lose(peer, "its process was replaced by a new one", process_ended=True)
                 return
             peer.record = record
+            self.incarnations[record.name] = record.incarnation
             peer.superseded = 0
             peer.leaving = False
             peer.reason = ""
@@ -345,6 +352,7 @@ class Membership:
 
     def _join(self, record: PeerRecord, expected: bool) -> Change:
         peer = self.peers[record.name] = Peer(record, expected)
+        self.incarnations[record.name] = record.incarnation
         self._types[record.name] = record.component_type
         self._set_state(peer, PeerState.PRESENT)
         return Change(ChangeKind.JOINED, peer)

@@ -197,6 +197,8 @@ class Proxy:
             PeersRejoinTimeout: too few peers are present, and did not come in time.
         """
         with self._guard:
+            if self._requester.send_at_once(message):
+                return [message.session_id]
             sent = self._requester.send(message, Deadline(self._driver.send_timeout), awaited=False)
             return None if sent is None else sent.welcome + sent.required
 

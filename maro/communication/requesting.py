@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from maro.communication.codec import CodecError, Encoded, encode
+from maro.communication.codec import CodecError, Encoded, Encoder
 from maro.communication.deadline import Deadline
 from maro.communication.delivery import Kept
 from maro.communication.exchange import Exchange, Posted
@@ -44,18 +44,24 @@ class Requester:
         self._exchange = exchange
         self._settings = settings
         self._name = settings.name
+        self._encoder = Encoder(settings.name, exchange.driver.limits, exchange.driver.zero_copy)
+
+    def send_at_once(self, message: Message) -> bool:
+        """Send one message if nothing else is to be done first; False means: `send`."""
+        encoded = self._encode(message)
+        return self._exchange.post_at_once(message.destination, message.session_id, encoded)
 
     def send(self, message: Message, deadline: Deadline, *, awaited: bool) -> Sent | None:
         """Send one message; None where it did not go out because its peer is away."""
         exchange = self._exchange
-        exchange.prepare()
         destination, session_id = message.destination, message.session_id
         encoded = self._encode(message)
+        exchange.prepare()
         if not exchange.post_at_once(destination, session_id, encoded):
             peer = exchange.peer(destination)
             if exchange.post(peer, Kept(session_id, encoded, False, awaited), deadline) is not Posted.SENT:
                 return None
-        sent = self._delivered([destination]) if exchange.outbox.has_delivered else Sent([], [])
+        sent = self._delivered([destination])
         sent.required.append(session_id)
         return sent
 
@@ -153,9 +159,8 @@ class Requester:
         return copy
 
     def _encode(self, message: Message) -> Encoded:
-        driver = self._exchange.driver
         try:
-            return encode(message, self._name, driver.limits, zero_copy=driver.zero_copy)
+            return self._encoder.encode(message)
         except CodecError as error:
             raise DriverSendError(
                 f"{self._name!r} can't send a message with tag {message.tag!r} to {message.destination!r}: {error}"

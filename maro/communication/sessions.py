@@ -40,25 +40,26 @@ class Inbox:
     """Messages in the order in which they came; any session's can be taken out of the middle at the same cost."""
 
     def __init__(self) -> None:
-        self._messages: OrderedDict[int, Message] = OrderedDict()
+        self.messages: OrderedDict[int, Message] = OrderedDict()
+        """By number; only this class changes it. Others ask whether it is empty, on the message path."""
         self._sessions: dict[str, deque[int]] = {}
         self._next = 0
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self.messages)
 
     def push(self, message: Message) -> None:
         """Add the message that came last."""
         number = self._next
         self._next += 1
-        self._messages[number] = message
+        self.messages[number] = message
         self._sessions.setdefault(message.session_id, deque()).append(number)
 
     def pop(self) -> Message | None:
         """Take the message that came first."""
-        if not self._messages:
+        if not self.messages:
             return None
-        _, message = self._messages.popitem(last=False)
+        _, message = self.messages.popitem(last=False)
         numbers = self._sessions[message.session_id]
         numbers.popleft()  # the first of all is the first of its session
         if not numbers:
@@ -73,40 +74,36 @@ class Inbox:
         number = numbers.popleft()
         if not numbers:
             del self._sessions[session_id]
-        return self._messages.pop(number)
+        return self.messages.pop(number)
 
 
 class Requests:
     """Whom this component asked, in which session, and which replies it has seen."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, Asked | dict[int, Asked]] = {}
+        # Nearly all that is noted here is never looked up, so noting must cost next to nothing: two appends, and no new
+        # object that the garbage collector would look through. What is looked up is put in order then.
+        self._new_sessions: deque[str] = deque(maxlen=2 * _REQUESTS_KEPT)
+        self._new_peers: deque[Asked] = deque(maxlen=2 * _REQUESTS_KEPT)
+        self._asked: dict[str, dict[int, Asked]] = {}
         self._done: dict[tuple[str, str], None] = {}
-        self._seen: dict[tuple[str, object, str], None] = {}
+        self._seen: dict[tuple[str, str | None, str], None] = {}
 
     def asked(self, session_id: str, whom: Asked) -> None:
         """A message of the session went to this incarnation of a peer."""
-        before = self._asked.setdefault(session_id, whom)
-        if before is whom:
-            # Nearly every message: no object is made, so that the garbage collector has nothing to look through.
-            if len(self._asked) >= 2 * _REQUESTS_KEPT:
-                _forget_oldest(self._asked)
-        elif isinstance(before, dict):
-            # By identity: a session may go on for ever, but has only so many routes.
-            before[id(whom)] = whom
-        else:
-            self._asked[session_id] = {id(before): before, id(whom): whom}
+        self._new_sessions.append(session_id)
+        self._new_peers.append(whom)
 
     def is_repeated(self, reply: Message) -> bool:
         """Whether a reply to the same message, of the same stage, by the same peer came before; notes that it came."""
         stage = getattr(reply, "session_stage", None)
-        key = (reply.request_id or "", stage and stage.value, reply.source)
+        key = (reply.request_id or "", None if stage is None else stage._value_, reply.source)
         if key in self._seen:
             return True
         if len(self._seen) >= 2 * _REQUESTS_KEPT:
             _forget_oldest(self._seen)
         self._seen[key] = None
-        if stage in _LAST_STAGES and reply.session_id in self._asked:
+        if stage in _LAST_STAGES:
             if len(self._done) >= 2 * _REQUESTS_KEPT:
                 _forget_oldest(self._done)
             self._done[reply.session_id, reply.source] = None
@@ -114,9 +111,13 @@ class Requests:
 
     def peers_of(self, session_id: str) -> dict[str, int]:
         """The peers that were asked in the session, and in which incarnation."""
-        asked = self._asked.get(session_id, {})
-        several = asked.values() if isinstance(asked, dict) else [asked]
-        return {whom.destination: whom.destination_incarnation for whom in several}
+        while self._new_sessions:
+            whom = self._new_peers.popleft()
+            # By identity: a session may go on for ever, but has only so many routes.
+            self._asked.setdefault(self._new_sessions.popleft(), {})[id(whom)] = whom
+            if len(self._asked) >= 2 * _REQUESTS_KEPT:
+                _forget_oldest(self._asked)
+        return {whom.destination: whom.destination_incarnation for whom in self._asked.get(session_id, {}).values()}
 
     def is_done(self, session_id: str, peer: str) -> bool:
         """Whether the peer's last reply of the session has come: it owes nothing more."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from maro.communication.codec import Buffer, CodecError, EnvelopeReader, Route, WireLimits, decode, encode
+from maro.communication.codec import Buffer, CodecError, Encoder, EnvelopeReader, Route, WireLimits, decode
 from maro.communication.deadline import Deadline
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.driver.drops import Drops
@@ -54,7 +54,7 @@ class FramedDriver(AbsDriver):
         self._guard = ThreadGuard(f"the driver of a {component_type}")
         self._reader = EnvelopeReader(limits)
         self._drops = Drops(f"the driver of a {component_type}")
-        self._routes: dict[tuple[str, str], Route] = {}
+        self._routes: dict[tuple[str, str], tuple[Route, Encoder]] = {}
         self._address: dict[int, str] = {}
         self._disconnected: set[str] = set()
 
@@ -209,12 +209,14 @@ class FramedDriver(AbsDriver):
     def _packet(self, message: Message, destination: str) -> list[Buffer]:
         key = (message.source, destination)
         try:
-            route = self._routes.get(key)
-            if route is None:
+            known = self._routes.get(key)
+            if known is None:
                 if len(self._routes) >= _ROUTES_KEPT:
                     self._routes.clear()
-                route = self._routes[key] = Route(message.source, self._component_type, 0, destination, 0)
-            return route.packet(encode(message, message.source, self.limits, zero_copy=self.zero_copy))
+                route = Route(message.source, self._component_type, 0, destination, 0)
+                known = self._routes[key] = (route, Encoder(message.source, self.limits, self.zero_copy))
+            route, encoder = known
+            return route.packet(encoder.encode(message))
         except CodecError as error:
             raise DriverSendError(f"a message to {destination!r} can't be sent: {error}") from error
 
