@@ -1,0 +1,1 @@
+"""The tests of maro. They import what they share as `tests.support`."""
