@@ -89,7 +89,7 @@ def leave_open_proxies() -> None:
 
     for proxy in open_proxies():
         try:
-            proxy.close()
+            proxy.leave()
         except Exception as error:
             report(f"{proxy!r} could not leave its group cleanly: {error!r}")
 

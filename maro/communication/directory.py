@@ -92,8 +92,12 @@ class Mailbox:
                 self.items.popleft()
                 self.overflowed = True
             self.items.append(item)
-            with contextlib.suppress(BlockingIOError):
-                self._sender.send(b"\0")
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake a caller that polls, without leaving anything."""
+        with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody polls any more
+            self._sender.send(b"\0")
 
     def take_all(self) -> list[Observation]:
         """Everything that waits, oldest first."""

@@ -28,6 +28,7 @@ from maro.utils.exception.communication_exception import (
     PeersConnectionError,
     PeersMissError,
     PeersRejoinTimeout,
+    ProxyClosedError,
     SocketTypeError,
 )
 from maro.utils.logger import DummyLogger, InternalLogger
@@ -79,6 +80,7 @@ class Exchange:
         """Fewer peers of some type are present than sending needs."""
         self._hindered = False
         """That, or being fenced: nothing goes out at once."""
+        self._interrupted = False
         self._blocked: set[str] = set()
         """The peers that are present while something waits for them, for lack of room."""
         self._settings = settings
@@ -123,8 +125,19 @@ class Exchange:
         if self.short_of_peers:
             self.await_minimal_peers()
 
+    def interrupt(self) -> None:
+        """From any thread: end the call that is under way, and every later one but `close`, with ProxyClosedError."""
+        self._interrupted = True
+        self._hindered = True
+        self._mailbox.wake()
+
     def check_fence(self) -> None:
-        """Raise ComponentFencedError where a newer incarnation has this component's name."""
+        """Raise ComponentFencedError where a newer incarnation has this component's name.
+
+        And ProxyClosedError where the call was interrupted.
+        """
+        if self._interrupted:
+            raise ProxyClosedError(f"the Proxy of {self._name!r} is being closed; the call was interrupted")
         if self.membership.fenced_by is not None:
             raise ComponentFencedError(
                 f"{self._settings.name!r} was started again elsewhere (incarnation {self.membership.fenced_by}, this "
@@ -329,27 +342,33 @@ class Exchange:
     def close(self, kind: NoticeKind) -> None:
         """Leave the group as `kind`, sending what is queued, at most for the linger time."""
         fenced = self.membership.fenced_by is not None
-        if kind is NoticeKind.LEFT and not fenced:
-            self.directory.announce(NoticeKind.LEAVING)
-        for name in self.outbox.peers():
-            self._flush(name)
-        absent = [peer.name for peer in self.membership.peers.values() if peer.state is not PeerState.PRESENT]
-        sent = self.driver.shutdown(self._settings.linger_ms, absent)
-        if not sent:
-            self._log.warn("closed with messages that were not sent within %s ms", self._settings.linger_ms)
-        if self.outbox:
-            self._log.warn("closed with %s messages for peers that are away: %r", len(self.outbox), self.outbox)
-        self.directory.stop(None if fenced else kind)
+        try:
+            if kind is NoticeKind.LEFT and not fenced:
+                self.directory.announce(NoticeKind.LEAVING)
+            for name in self.outbox.peers():
+                self._flush(name)
+            absent = [peer.name for peer in self.membership.peers.values() if peer.state is not PeerState.PRESENT]
+            if not self.driver.shutdown(self._settings.linger_ms, absent):
+                self._log.warn("closed with messages that were not sent within %s ms", self._settings.linger_ms)
+            if self.outbox:
+                self._log.warn("closed with %s messages for peers that are away: %r", len(self.outbox), self.outbox)
+        finally:  # also when a signal ends the wait
+            self.directory.stop(None if fenced else kind)
+
+    def deregister(self, kind: NoticeKind) -> None:
+        """End the registration and nothing else: the process ends while a call is under way, which has the sockets."""
+        self.directory.stop(None if self.membership.fenced_by is not None else kind)
 
     # Inside.
 
     def _admit(self, envelope: Envelope) -> bool:
         """Whether a packet is for this incarnation, and from one that is not superseded."""
         meant = envelope.destination_incarnation
-        if envelope.destination != self._name or (meant and meant != self._incarnation):
-            if meant or envelope.destination != self._record.component_type:  # the driver's own broadcasts name a type
-                self.refused.add("misaddressed", f"it is for {envelope.destination!r}, incarnation {meant}")
-                return False
+        is_other = envelope.destination != self._name or (meant and meant != self._incarnation)
+        # A broadcast of a driver without a Proxy names a type and no incarnation.
+        if is_other and (meant or envelope.destination != self._record.component_type):
+            self.refused.add("misaddressed", f"it is for {envelope.destination!r}, incarnation {meant}")
+            return False
         source, incarnation = envelope.source, envelope.source_incarnation
         if self._incarnations.get(source) == incarnation:
             self._heard.add(source)
@@ -405,7 +424,7 @@ class Exchange:
         self.short_of_peers = self._settings.enable_rejoin and any(
             self.membership.count(kind) < count for kind, count in self._settings.minimal_peers.items()
         )
-        self._hindered = self.short_of_peers or self.membership.fenced_by is not None
+        self._hindered = self._interrupted or self.short_of_peers or self.membership.fenced_by is not None
 
     def _carry_out(self, change: Change) -> None:
         peer, kind = change.peer, change.kind

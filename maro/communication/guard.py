@@ -35,5 +35,12 @@ class ThreadGuard:
             self._release()
             raise ProxyClosedError(f"{self._what} is closed; make a new one")
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until nobody is inside; whether that came in time."""
+        free = self._acquire(True, timeout_s)
+        if free:
+            self._release()
+        return free
+
     def __exit__(self, *_: object) -> None:
         self._release()

@@ -19,7 +19,7 @@ from maro.communication.message import Message, SessionType, Tag
 from maro.communication.registration import GroupStore
 from maro.communication.requesting import Requester
 from maro.communication.settings import Environment, ProxySettings, RedisAddress, default_name
-from maro.utils.exception.communication_exception import PeersMissError
+from maro.utils.exception.communication_exception import PeersMissError, ProxyClosedError, ProxyThreadError
 from maro.utils.logger import DummyLogger, InternalLogger
 
 _open: dict[int, Proxy] = {}
@@ -384,6 +384,20 @@ class Proxy:
         """Leave the group: send what is queued, at most for the linger time, and close. A second call does nothing."""
         self._end(NoticeKind.LEFT)
 
+    def leave(self, timeout_s: float = 5.0) -> None:
+        """Close, from any thread.
+
+        A call that is under way in another thread ends with ProxyClosedError, an iteration over `receive` just ends.
+
+        Raises:
+            ProxyThreadError: that call did not end in time.
+        """
+        if self._guard.closed or self._pid != os.getpid():
+            return
+        self._exchange.interrupt()
+        self._guard.wait(timeout_s)
+        self.close()
+
     def __enter__(self) -> Proxy:
         return self
 
@@ -408,15 +422,20 @@ class Proxy:
             return  # a forked child has its parent's sockets, and must leave them alone
         with self._guard:
             self._guard.closed = True
-            _open.pop(id(self), None)
-            atexit.unregister(self._end_without_leaving)
-            self._finalizer.cancel()
-            self._exchange.close(kind)
-            self._log.info("left group %s (%s)", self.group_name, kind.value)
-            self._log.close()
+            try:
+                self._exchange.close(kind)
+            finally:
+                _open.pop(id(self), None)
+                atexit.unregister(self._end_without_leaving)
+                self._finalizer.cancel()
+                self._log.info("left group %s (%s)", self.group_name, kind.value)
+                self._log.close()
 
     def _end_without_leaving(self) -> None:
-        self._end(NoticeKind.GONE)
+        try:
+            self._end(NoticeKind.GONE)
+        except ProxyThreadError:
+            self._exchange.deregister(NoticeKind.GONE)
 
     def _deadline(self, timeout: int | None) -> Deadline:
         return Deadline(self._driver.receive_timeout if timeout is None else timeout)
@@ -430,7 +449,10 @@ class Proxy:
         seen = exchange.membership.version if wake_on_peer_change else None
         while not guard.closed:
             with guard:
-                message = exchange.next_at_once() or exchange.next_message(Deadline(limit), until_change_of=seen)
+                try:
+                    message = exchange.next_at_once() or exchange.next_message(Deadline(limit), until_change_of=seen)
+                except ProxyClosedError:  # another thread asked for it
+                    return
             if message is None:
                 if seen is None or seen == exchange.membership.version:
                     return
