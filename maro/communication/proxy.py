@@ -128,7 +128,11 @@ class Proxy:
         self._pid = os.getpid()
         self._guard = ThreadGuard(f"the Proxy of {self._name!r}")
         self._log = InternalLogger(self._name) if log_enable else DummyLogger()
-        self._exchange = join(settings, driver_type, driver_parameters, store, self._log)
+        try:
+            self._exchange = join(settings, driver_type, driver_parameters, store, self._log)
+        except BaseException:
+            self._log.close()
+            raise
         self._driver = self._exchange.driver
         self._requester = Requester(self._exchange, settings)
         self._peers_name = PeersName(self._exchange.membership)

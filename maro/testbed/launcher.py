@@ -38,7 +38,12 @@ class LocalComponent:
         self._process: subprocess.Popen[str] | None = None
 
     def __repr__(self) -> str:
-        return f"LocalComponent({self.name!r}, pid={self.process.pid if self._process else None}, starts={self.starts})"
+        return f"LocalComponent({self.name!r}, pid={self._process and self._process.pid}, starts={self.starts})"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -77,6 +82,13 @@ class LocalComponent:
         except subprocess.TimeoutExpired:
             self.kill()
             return self.process.returncode
+
+    def close(self) -> None:
+        """End what still runs, and release the pipe."""
+        if self.is_running:
+            self.kill()
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
 
     def last_lines(self, count: int = 20) -> str:
         """The end of the log."""
@@ -132,7 +144,7 @@ class LocalGroup:
 
     def stop(self) -> None:
         """Ask all to end, and kill who does not."""
-        running = [component for component in self.components.values() if component.process.poll() is None]
+        running = [component for component in self.components.values() if component.is_running]
         for component in running:
             component.ask_to_end()
         deadline = time.monotonic() + _STOP_WITHIN_S
@@ -149,7 +161,4 @@ class LocalGroup:
             self.stop()
         finally:
             for component in self.components.values():
-                if component.process.poll() is None:
-                    component.kill()
-                if component.process.stdout is not None:
-                    component.process.stdout.close()
+                component.close()

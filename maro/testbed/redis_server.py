@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 _EXECUTABLES = ("redis-server", "valkey-server")
 _START_WITHIN_S = 15.0
@@ -78,7 +79,7 @@ class RedisServer:
     @property
     def url(self) -> str:
         """As `MARO_REDIS` takes it."""
-        secret = f":{self.password}@" if self.password else ""
+        secret = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"redis://{secret}127.0.0.1:{self.port}"
 
     @property
@@ -95,14 +96,17 @@ class RedisServer:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us; we stop it when its clients are gone
         )
-        deadline = time.monotonic() + _START_WITHIN_S
-        while not _answers(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                self._log.seek(0)
-                output = self._log.read().decode(errors="replace")[-2000:]
-                raise RuntimeError(f"the {self.kind} Redis did not start on port {self.port}: {output}")
-            time.sleep(0.01)
+        try:
+            deadline = time.monotonic() + _START_WITHIN_S
+            while not _answers(self.port):
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self._log.seek(0)
+                    output = self._log.read().decode(errors="replace")[-2000:]
+                    raise RuntimeError(f"the {self.kind} Redis did not start on port {self.port}: {output}")
+                time.sleep(0.01)
+        except BaseException:  # Ctrl-C, too
+            self.kill()
+            raise
 
     def pause(self) -> None:
         """Stop the process in its tracks: connections stay, and nothing is answered."""

@@ -7,6 +7,7 @@ waits at the sender. Tests and simulations use it in place of `ZmqDriver`.
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 import select
 import socket
@@ -17,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from maro.communication.codec import Buffer, WireLimits
+from maro.communication.deadline import Deadline
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.driver.framed_driver import BROADCAST, UNICAST, FramedDriver
 from maro.communication.message import Message
@@ -27,6 +29,10 @@ Frames = tuple[bytes, ...]
 
 _ROOM_POLL_S = 0.001
 """How often a blocked sender looks whether there is room: a queue in memory can't wake its sender."""
+_TURN = 16
+"""While unicast messages keep coming, broadcasts come first once in so many."""
+_TOPIC_LIMIT = 256
+"""Bytes that a topic may add to a packet."""
 
 
 class _Pipe:
@@ -118,6 +124,18 @@ class MemoryNetwork:
         with self._lock:
             self._pipes.get(address, {}).pop(sender, None)
 
+    def holds_back(self, sender: str, address: str) -> bool:
+        """Whether something from one address to another has yet to arrive."""
+        with self._lock:
+            return any(self._is_held_back(sender, address, arrives) for arrives, _ in self._packets(sender, address))
+
+    def let_go(self, sender: str, address: str) -> None:
+        """Forget what has yet to arrive: the sender closed, and does not try any more."""
+        with self._lock:
+            packets = self._packets(sender, address)
+            while packets and self._is_held_back(sender, address, packets[-1][0]):
+                packets.pop()
+
     def collect(self, address: str) -> Frames | None:
         """The packet that has waited longest at the address, fairly between senders."""
         with self._lock:
@@ -139,6 +157,13 @@ class MemoryNetwork:
                 if pipe.packets and (sender, address) not in self._cut
             ]
             return max(0.0, min(times) - self.clock()) if times else None
+
+    def _packets(self, sender: str, address: str) -> deque[tuple[float, Frames]]:
+        pipe = self._pipes.get(address, {}).get(sender)
+        return deque() if pipe is None else pipe.packets
+
+    def _is_held_back(self, sender: str, address: str, arrives: float) -> bool:
+        return arrives > self.clock() or (sender, address) in self._cut
 
 
 class MemoryDriver(FramedDriver):
@@ -170,6 +195,7 @@ class MemoryDriver(FramedDriver):
         super().__init__(component_type, send_timeout, receive_timeout, logger, zero_copy, high_water_mark, limits)
         self._network = network
         self._peers: dict[str, Mapping[int, str]] = {}
+        self._turns = itertools.count(1)
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
@@ -187,15 +213,22 @@ class MemoryDriver(FramedDriver):
     def take(self) -> Message | None:
         """The next message that has arrived and was admitted, if there is one."""
         while True:
-            frames = self._network.collect(self._address[UNICAST])
+            first, second = (UNICAST, BROADCAST) if next(self._turns) % _TURN else (BROADCAST, UNICAST)
+            frames, kind = self._network.collect(self._address[first]), first
             if frames is None:
-                frames = self._network.collect(self._address[BROADCAST])
+                frames, kind = self._network.collect(self._address[second]), second
                 if frames is None:
                     return None
-                topic, *rest = frames
-                if topic != self._component_type.encode():
+            if sum(map(len, frames)) > self.limits.max_bytes + _TOPIC_LIMIT:
+                self._drops.add("too_large", f"a packet of more than {self.limits.max_bytes:,} bytes")
+                continue
+            if kind == BROADCAST:
+                if frames[0] != self._component_type.encode():
                     continue
-                frames = tuple(rest)
+                frames = frames[1:]
+                if not frames:
+                    self._drops.add("foreign", "a broadcast of nothing but a topic")
+                    continue
             # A receiver may write to what it got, but never to what the sender holds.
             others = [bytearray(frame) for frame in frames[1:]]
             message = self._accept(frames[0], functools.partial(list, others))
@@ -231,8 +264,8 @@ class MemoryDriver(FramedDriver):
         self._peers[name] = dict(addresses)
 
     def _drop(self, name: str) -> None:
-        for address in self._peers.pop(name).values():
-            self._network.cancel(self._address[UNICAST], address)
+        for kind, address in self._peers.pop(name).items():
+            self._network.cancel(self._address[kind], address)
 
     def _publish(self, topic: str, frames: Sequence[Buffer]) -> None:
         packet = (topic.encode(), *(bytes(frame) for frame in frames))
@@ -241,6 +274,12 @@ class MemoryDriver(FramedDriver):
                 self._network.transmit(self._address[BROADCAST], addresses[BROADCAST], packet, self._high_water_mark)
 
     def _close_sockets(self, linger_ms: int, drop: Collection[str]) -> None:
+        deadline = Deadline(linger_ms)
+        for name, addresses in self._peers.items():
+            way = (self._address[UNICAST], addresses[UNICAST])
+            while name not in drop and self._network.holds_back(*way) and not deadline.passed():
+                time.sleep(_ROOM_POLL_S)
+            self._network.let_go(*way)
         for address in self._address.values():
             self._network.unbind(address)
         self._wake_receiver.close()
