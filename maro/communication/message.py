@@ -54,19 +54,18 @@ class _IdSource:
     The random part is drawn again in a forked child, so that parent and child never make the same id.
     """
 
-    __slots__ = ("_counter", "_pid", "_prefix")
+    __slots__ = ("_state",)
 
     def __init__(self) -> None:
-        self._pid = 0
-        self._prefix = ""
-        self._counter = itertools.count(1)
+        self._state = (0, "", itertools.count(1))
 
     def __call__(self) -> str:
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._prefix = os.urandom(8).hex() + "-"
-            self._counter = itertools.count(1)
-        return f"{self._prefix}{next(self._counter):x}"
+        pid, prefix, counter = self._state
+        if pid != os.getpid():
+            # Threads that come here at once draw different bits, so their ids differ whichever state stays.
+            prefix, counter = os.urandom(8).hex() + "-", itertools.count(1)
+            self._state = (os.getpid(), prefix, counter)
+        return f"{prefix}{next(counter):x}"
 
 
 new_id = _IdSource()

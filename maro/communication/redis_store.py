@@ -119,7 +119,7 @@ class RedisStore(GroupStore):
             stored = _load_record(name, component_type, pipe.hget(self._table(component_type), name))
             history = _load_history(pipe.hget(self._names(component_type), name))
             renewal = judge_renewal(
-                record.incarnation, _load_int(lease), stored.incarnation if stored else None, history.incarnation
+                record.incarnation, _load_lease(lease), stored.incarnation if stored else None, history.incarnation
             )
             pipe.multi()
             kept = History(record.incarnation, history.unclean_ends, left=False)
@@ -136,7 +136,7 @@ class RedisStore(GroupStore):
         name, component_type = record.name, record.component_type
 
         def attempt(pipe: Any) -> None:
-            lease = _load_int(pipe.get(self._lease(name)))
+            lease = _load_lease(pipe.get(self._lease(name)))
             stored = _load_record(name, component_type, pipe.hget(self._table(component_type), name))
             history = _load_history(pipe.hget(self._names(component_type), name))
             newest = max(lease or 0, stored.incarnation if stored else 0, history.incarnation)
@@ -173,7 +173,7 @@ class RedisStore(GroupStore):
             return {}
         with _errors_of(self._address):
             values = self._client.mget([self._lease(name) for name in asked])
-        return {name: _load_int(value) for name, value in zip(asked, values, strict=True)}
+        return {name: _load_lease(value) for name, value in zip(asked, values, strict=True)}
 
     def remove_stale(self, record: PeerRecord) -> None:
         """Remove a record that has no lease, unless either has changed."""
@@ -348,11 +348,12 @@ def _load_json(text: str | None) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
-def _load_int(text: str | None) -> int | None:
+def _load_lease(text: str | None) -> int | None:
     try:
-        return None if text is None else int(text)
+        number = 0 if text is None else int(text)
     except ValueError:
         return None
+    return number if _is_incarnation(number) else None
 
 
 def _is_incarnation(value: Any) -> TypeGuard[int]:
