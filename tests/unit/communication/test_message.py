@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from enum import Enum
 from typing import Any
 
@@ -127,6 +128,25 @@ def test_ids_do_not_repeat() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kernel: no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_threads_that_make_the_first_ids_of_a_process_make_different_ones() -> None:
+    """Given a fresh source of ids, when threads ask it at once, every id has its random part and none repeats."""
+    for _ in range(200):
+        source, ids, barrier = type(new_id)(), [], threading.Barrier(4)
+
+        def ask(source: Any = source, ids: list[str] = ids, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait(10)
+            ids.append(source())
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+
+        assert len(set(ids)) == 4
+        assert all(len(made.partition("-")[0]) == 16 for made in ids)
+
+
 def test_a_forked_child_makes_other_ids() -> None:
     """Parent and child do not count on from the same place."""
     # Given a process that has made ids already
