@@ -1,0 +1,1 @@
+"""Measures the library against raw ZeroMQ on this machine: `python -m benchmarks --help`."""
