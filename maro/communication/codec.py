@@ -149,7 +149,7 @@ class Route:
 
     def packet(self, encoded: Encoded) -> list[Buffer]:
         """The frames of `encoded` on this route; large ones are shared, not copied."""
-        body, buffers = encoded.body, encoded.buffers
+        body, buffers, _ = encoded
         if len(body) <= INLINE_LIMIT:
             if not buffers:
                 return [self._bare + body]

@@ -330,6 +330,8 @@ class Membership:
             if not self._enable_rejoin and peer.expected:
                 yield from self._lose(peer, "its process was replaced by a new one", process_ended=True)
                 return
+            if record.component_type != peer.record.component_type:
+                self._change_type(peer, record.component_type)
             peer.record = record
             self.incarnations[record.name] = record.incarnation
             peer.superseded = 0
@@ -356,6 +358,13 @@ class Membership:
         self._types[record.name] = record.component_type
         self._set_state(peer, PeerState.PRESENT)
         return Change(ChangeKind.JOINED, peer)
+
+    def _change_type(self, peer: Peer, component_type: str) -> None:
+        """A name was taken over by a component of another type: it counts there, if anywhere."""
+        if self._present.get(peer.record.component_type, {}).pop(peer.name, ...) is None:
+            self.version += 1
+        peer.expected = self._enable_rejoin and component_type in self._expected
+        self._types[peer.name] = component_type
 
     def _return(self, peer: Peer) -> Iterator[Change]:
         if peer.superseded:

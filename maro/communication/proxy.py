@@ -200,11 +200,16 @@ class Proxy:
             DriverSendError: the payload can't be sent; no room within the driver's `send_timeout`; the peer is gone.
             PeersRejoinTimeout: too few peers are present, and did not come in time.
         """
-        with self._guard:
+        guard = self._guard
+        if guard.closed or not guard.acquire(False):
+            guard.refuse()
+        try:
             if self._requester.send_at_once(message):
                 return [message.session_id]
             sent = self._requester.send(message, Deadline(self._driver.send_timeout), awaited=False)
             return None if sent is None else sent.welcome + sent.required
+        finally:
+            guard.release()
 
     def send(self, message: Message, timeout: int | None = None) -> list[Message] | None:
         """Send a message and wait for the reply.
@@ -452,11 +457,14 @@ class Proxy:
         limit = self._driver.receive_timeout if timeout is None else timeout
         seen = exchange.membership.version if wake_on_peer_change else None
         while not guard.closed:
-            with guard:
-                try:
-                    message = exchange.next_at_once() or exchange.next_message(Deadline(limit), until_change_of=seen)
-                except ProxyClosedError:  # another thread asked for it
-                    return
+            if not guard.acquire(False):
+                guard.refuse()
+            try:
+                message = exchange.next_at_once() or exchange.next_message(Deadline(limit), until_change_of=seen)
+            except ProxyClosedError:  # another thread asked for it
+                return
+            finally:
+                guard.release()
             if message is None:
                 if seen is None or seen == exchange.membership.version:
                     return

@@ -29,6 +29,8 @@ BROADCAST = 2
 """The socket types in addresses: ZeroMQ's numbers for PULL and SUB, whatever the driver."""
 
 _ROUTES_KEPT = 4096
+_EARLY_MS = 2
+"""Timers of ZeroMQ count in whole milliseconds, and may end that much too early."""
 
 
 class FramedDriver(AbsDriver):
@@ -191,7 +193,7 @@ class FramedDriver(AbsDriver):
             self._guard.closed = True
             start = time.monotonic()
             self._close_sockets(linger_ms, drop)
-            return linger_ms == 0 or time.monotonic() - start < linger_ms / 1000
+            return linger_ms == 0 or time.monotonic() - start < (linger_ms - _EARLY_MS) / 1000
 
     @property
     def dropped(self) -> Counter[str]:

@@ -131,11 +131,10 @@ class ZmqDriver(FramedDriver):
 
     def send_frames(self, peer: str, frames: Sequence[Buffer]) -> bool:
         """Send one packet to a connected peer without waiting; False where there is no room now."""
-        try:
-            send = self._connections[peer].send
-        except KeyError:
-            raise PendingToSend(f"{peer!r} is not connected") from None
-        return _send_all(send, frames)
+        connection = self._connections.get(peer)
+        if connection is None:
+            raise PendingToSend(f"{peer!r} is not connected")
+        return _send_all(connection.send, frames)
 
     def take(self) -> Message | None:
         """The next message that has arrived and was admitted, if there is one."""
