@@ -322,8 +322,8 @@ class Membership:
         """A component holds this record."""
         peer = self.peers.get(record.name)
         if peer is None:
-            if record.component_type in self._expected and record.name != self._own_name:
-                self._candidates[record.component_type][record.name] = record
+            if record.name != self._own_name:
+                self._nominate(record)
         elif record.incarnation == peer.incarnation:
             yield from self._return(peer)
         elif record.incarnation > peer.incarnation:
@@ -339,6 +339,16 @@ class Membership:
             peer.reason = ""
             self._set_state(peer, PeerState.PRESENT)
             yield Change(ChangeKind.REJOINED, peer)
+
+    def _nominate(self, record: PeerRecord) -> None:
+        """A component may join, in place of what an earlier incarnation of it was, perhaps of another type."""
+        for candidates in self._candidates.values():
+            earlier = candidates.get(record.name)
+            if earlier is not None and earlier.incarnation > record.incarnation:
+                return
+            candidates.pop(record.name, None)
+        if record.component_type in self._candidates:
+            self._candidates[record.component_type][record.name] = record
 
     def _choose(self, component_type: str) -> Iterator[Change]:
         """Let candidates in: all of them with rejoin on, else the first by name once there are enough."""

@@ -149,7 +149,7 @@ class FramedDriver(AbsDriver):
                         f"{name!r} took no message within {self.send_timeout} ms: its queue of "
                         f"{self._high_water_mark} messages is full"
                     )
-                self._wait_for_room(name, deadline.left_ms())
+                self._wait_for_room((name,), deadline.left_ms())
 
     def broadcast(self, topic: str, message: Message) -> None:
         """Send to every connected peer whose component type is `topic`.
@@ -205,8 +205,8 @@ class FramedDriver(AbsDriver):
     def _names(self) -> str:
         return ", ".join(sorted(self._connected())) or "none"
 
-    def _wait_for_room(self, name: str, timeout_ms: float | None) -> None:
-        self.wait(timeout_ms, writable=(name,))
+    def _wait_for_room(self, names: Collection[str], timeout_ms: float | None) -> None:
+        self.wait(timeout_ms, writable=names, readable=False)
 
     def _packet(self, message: Message, destination: str) -> list[Buffer]:
         key = (message.source, destination)
