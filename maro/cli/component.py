@@ -44,7 +44,7 @@ def run_component(target: str, args: Sequence[str], debug: bool = False) -> int:
         UnusableTarget: there is nothing at `target` that could be run.
     """
     # Here, not in the signal handler: a signal might come while the program itself is importing the same module.
-    from maro.communication.proxy import LeaveGroup
+    from maro.communication.lifetime import LeaveGroup
 
     os.environ.update(container_names(os.environ, socket.gethostname(), _CONTAINER_MARK.exists()))
     _buffer_lines()

@@ -8,9 +8,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Generic, TypeVar
 
 Content = TypeVar("Content")
+
+
+class Posted(Enum):
+    """What became of a message."""
+
+    SENT = "sent"
+    KEPT = "kept"
+    """The peer is away; it gets the message when it is back."""
+    DROPPED = "dropped"
+    """The peer is away, and nothing is kept for it."""
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from enum import Enum
 
-from maro.communication.codec import Encoded, Envelope, Route
+from maro.communication.admission import Admission
+from maro.communication.codec import Encoded, Route
 from maro.communication.deadline import Deadline
-from maro.communication.delivery import Kept, Outbox
+from maro.communication.delivery import Kept, Outbox, Posted
 from maro.communication.directory import Directory
 from maro.communication.driver.abs_driver import AbsDriver
-from maro.communication.driver.drops import Drops
 from maro.communication.membership import Change, ChangeKind, Membership, NoticeKind, Peer, PeerRecord, PeerState
 from maro.communication.message import Message
 from maro.communication.registration import StoreUnavailableError
@@ -37,16 +36,9 @@ logger = logging.getLogger(__name__)
 
 _READ_WHILE_BLOCKED = 1000
 """How many messages a blocked sender takes in, so that two that send to each other do not block for ever."""
-
-
-class Posted(Enum):
-    """What became of a message."""
-
-    SENT = "sent"
-    KEPT = "kept"
-    """The peer is away; it gets the message when it is back."""
-    DROPPED = "dropped"
-    """The peer is away, and nothing is kept for it."""
+_LAST_WORDS_MS = 250
+"""How long replies of a peer that is gone are still waited for: the news of its end, which come by another way, may
+be faster than what it sent before."""
 
 
 class Exchange:
@@ -85,19 +77,16 @@ class Exchange:
         """The peers that are present while something waits for them, for lack of room."""
         self._settings = settings
         self._record = record
-        self._name, self._incarnation = record.name, record.incarnation
         self._log = log
         self._mailbox = directory.mailbox
         self._news = directory.mailbox.items
-        self._incarnations = self.membership.incarnations
-        self._heard = self.membership.heard
         self._routes: dict[str, Route] = {}
         self._connected: set[str] = set()
         self._looked_for: set[str] = set()
         """The peers whose new address the directory was asked for."""
         self._losses = 0
-        self.refused = Drops(settings.name)
-        driver.admit = self._admit
+        self.admission = Admission(record, self.membership, self._look_for)
+        driver.admit = self.admission
         self._count_peers()
 
     # Peers.
@@ -137,7 +126,7 @@ class Exchange:
         And ProxyClosedError where the call was interrupted.
         """
         if self._interrupted:
-            raise ProxyClosedError(f"the Proxy of {self._name!r} is being closed; the call was interrupted")
+            raise ProxyClosedError(f"the Proxy of {self._settings.name!r} is being closed; the call was interrupted")
         if self.membership.fenced_by is not None:
             raise ComponentFencedError(
                 f"{self._settings.name!r} was started again elsewhere (incarnation {self.membership.fenced_by}, this "
@@ -317,6 +306,7 @@ class Exchange:
         Returns:
             The peers that owe all that is missing and are dead, where that ended the wait.
         """
+        given_up: Deadline | None = None
         self._take_from_inbox(collection)
         while not collection.complete:
             if self._news or self._blocked or self._hindered:
@@ -332,8 +322,13 @@ class Exchange:
             # Only now that everything which arrived is read can it be said that the dead owe the rest.
             if self._losses and not collection.complete:
                 dead = collection.owed_by_the_dead(self._can_reply)
-                if dead:
-                    return dead
+                if dead and given_up is None:
+                    given_up = Deadline(_LAST_WORDS_MS).earlier(deadline)
+                if dead and given_up is not None:
+                    if given_up.passed():
+                        return dead
+                    self._wait(given_up)
+                    continue
             if deadline.passed():
                 break
             self._wait(deadline)
@@ -361,28 +356,12 @@ class Exchange:
 
     # Inside.
 
-    def _admit(self, envelope: Envelope) -> bool:
-        """Whether a packet is for this incarnation, and from one that is not superseded."""
-        meant = envelope.destination_incarnation
-        is_other = envelope.destination != self._name or (meant and meant != self._incarnation)
-        # A broadcast of a driver without a Proxy names a type and no incarnation.
-        if is_other and (meant or envelope.destination != self._record.component_type):
-            self.refused.add("misaddressed", f"it is for {envelope.destination!r}, incarnation {meant}")
-            return False
-        source, incarnation = envelope.source, envelope.source_incarnation
-        if self._incarnations.get(source) == incarnation:
-            self._heard.add(source)
-            return True
-        if not self.membership.hear(source, envelope.source_type, incarnation):
-            self.refused.add("fenced", f"{source!r} sent it as incarnation {incarnation}, which has a successor")
-            return False
-        if self.membership.superseded and source not in self._looked_for:
-            peer = self.membership.peers.get(source)
-            if peer is not None and peer.superseded:
-                self._looked_for.add(source)
-                self.ready.pop(source, None)
-                self.directory.refresh()
-        return True
+    def _look_for(self, name: str) -> None:
+        """A newer incarnation of a peer was heard: learn its address, and send nothing to the old one."""
+        self.ready.pop(name, None)
+        if name not in self._looked_for:
+            self._looked_for.add(name)
+            self.directory.refresh()
 
     def _take(self) -> Message | None:
         """The next message that arrived, without repeated replies."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import multiprocessing.util
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -14,6 +11,7 @@ from maro.communication.deadline import Deadline
 from maro.communication.driver.driver_type import DriverType
 from maro.communication.guard import ThreadGuard
 from maro.communication.joining import join
+from maro.communication.lifetime import LeaveGroup, ProcessBound, open_owners
 from maro.communication.membership import NoticeKind, PeersName
 from maro.communication.message import Message, SessionType, Tag
 from maro.communication.registration import GroupStore
@@ -22,16 +20,10 @@ from maro.communication.settings import Environment, ProxySettings, RedisAddress
 from maro.utils.exception.communication_exception import PeersMissError, ProxyClosedError, ProxyThreadError
 from maro.utils.logger import DummyLogger, InternalLogger
 
-_open: dict[int, Proxy] = {}
-
-
-class LeaveGroup(BaseException):
-    """Raised in a component to end it: a `with Proxy(...)` that it leaves by this leaves the group cleanly."""
-
 
 def open_proxies() -> list[Proxy]:
     """The Proxies of this process that are not closed."""
-    return [proxy for proxy in _open.values() if proxy._pid == os.getpid()]
+    return open_owners()
 
 
 class Proxy:
@@ -125,7 +117,6 @@ class Proxy:
         ).validate()
         self._settings = settings
         self._name = settings.name
-        self._pid = os.getpid()
         self._guard = ThreadGuard(f"the Proxy of {self._name!r}")
         self._log = InternalLogger(self._name) if log_enable else DummyLogger()
         try:
@@ -136,10 +127,7 @@ class Proxy:
         self._driver = self._exchange.driver
         self._requester = Requester(self._exchange, settings)
         self._peers_name = PeersName(self._exchange.membership)
-        _open[id(self)] = self
-        # Threads and processes end in different ways; whichever comes first wins.
-        atexit.register(self._end_without_leaving)
-        self._finalizer = multiprocessing.util.Finalize(self, self._end_without_leaving, exitpriority=100)
+        self._lifetime = ProcessBound(self, self._end_without_leaving)
         self._log.info("joined group %s with peers %s", group_name, dict(self._peers_name))
 
     # Who.
@@ -167,7 +155,7 @@ class Proxy:
     @property
     def dropped(self) -> Counter[str]:
         """How many packets were refused on arrival, by reason."""
-        return self._driver.dropped + self._exchange.refused.counts
+        return self._driver.dropped + self._exchange.admission.refused.counts
 
     def get_peer_type(self, peer_name: str) -> str:
         """The type of a peer.
@@ -401,7 +389,7 @@ class Proxy:
         Raises:
             ProxyThreadError: that call did not end in time.
         """
-        if self._guard.closed or self._pid != os.getpid():
+        if self._guard.closed or self._lifetime.is_elsewhere:
             return
         self._exchange.interrupt()
         self._guard.wait(timeout_s)
@@ -427,16 +415,14 @@ class Proxy:
     # Inside.
 
     def _end(self, kind: NoticeKind) -> None:
-        if self._guard.closed or self._pid != os.getpid():
-            return  # a forked child has its parent's sockets, and must leave them alone
+        if self._guard.closed or self._lifetime.is_elsewhere:
+            return
         with self._guard:
             self._guard.closed = True
             try:
                 self._exchange.close(kind)
             finally:
-                _open.pop(id(self), None)
-                atexit.unregister(self._end_without_leaving)
-                self._finalizer.cancel()
+                self._lifetime.release()
                 self._log.info("left group %s (%s)", self.group_name, kind.value)
                 self._log.close()
 

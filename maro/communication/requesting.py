@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from maro.communication.codec import CodecError, Encoded, Encoder
 from maro.communication.deadline import Deadline
-from maro.communication.delivery import Kept
-from maro.communication.exchange import Exchange, Posted
+from maro.communication.delivery import Kept, Posted
+from maro.communication.exchange import Exchange
 from maro.communication.membership import Peer, PeerState
 from maro.communication.message import (
     Message,

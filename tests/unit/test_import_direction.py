@@ -46,7 +46,7 @@ ROOMS = {
     "version": Room(("maro",)),
     "utils": Room(("maro.utils", "maro.utils.*"), ("version",), ("zmq", "redis", "fakeredis")),
     "message": Room(
-        tuple(f"{COMMUNICATION}.{name}" for name in ("message", "settings", "guard", "deadline")),
+        tuple(f"{COMMUNICATION}.{name}" for name in ("message", "settings", "guard", "deadline", "lifetime")),
         ("utils", "version"),
         SOCKETS,
     ),
@@ -72,7 +72,10 @@ ROOMS = {
     "dist": Room((f"{COMMUNICATION}.dist_decorator",), ("utils", "message", "events"), SOCKETS),
     "proxy": Room(
         # The facade, and what stands right behind it.
-        (COMMUNICATION, *(f"{COMMUNICATION}.{name}" for name in ("proxy", "exchange", "joining", "requesting"))),
+        (
+            COMMUNICATION,
+            *(f"{COMMUNICATION}.{name}" for name in ("proxy", "admission", "exchange", "joining", "requesting")),
+        ),
         ("version", "utils", "message", "codec", "driver", "pure", "directory", "events", "dist"),
         ("zmq", "redis", "fakeredis"),
     ),
@@ -83,7 +86,9 @@ ROOMS = {
         ("version", "utils", "message", "driver", "events", "dist", "proxy"),
     ),
     "cli": Room(
-        ("maro.__main__", "maro.cli", "maro.cli.*"), ("version", "utils", "proxy", "agent", "testbed"), ("zmq", "redis")
+        ("maro.__main__", "maro.cli", "maro.cli.*"),
+        ("version", "utils", "message", "proxy", "agent", "testbed"),
+        ("zmq", "redis"),
     ),
 }
 

@@ -224,11 +224,13 @@ class FramedDriver(AbsDriver):
 
     def _next(self, timeout_ms: int) -> Message | None:
         deadline = Deadline(timeout_ms)
+        waited = False
         while True:
             message = self.take()
-            if message is not None or deadline.passed():
+            if message is not None or (waited and deadline.passed()):
                 return message
-            self.wait(deadline.left_ms())
+            self.wait(deadline.left_ms())  # once at least: a look at everything, where `take` is cheaper than that
+            waited = True
 
     def _accept(self, first: bytes, others: Callable[[], Sequence[Any]]) -> Message | None:
         """The message of a packet; None, counted, where it is refused.

@@ -282,6 +282,7 @@ class ZmqDriver(FramedDriver):
             self._may_have_broadcasts = False
             return None
         if not sock.getsockopt(zmq.RCVMORE):
+            self._drops.add("foreign", "a broadcast of nothing but a topic")
             return None
         return self._accept(sock.recv(_NO_WAIT), self._other_broadcast_frames)
 

@@ -1,0 +1,49 @@
+"""How a component ends with its process: everything that is open, and what runs when nobody closed it."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+_open: dict[int, ProcessBound] = {}
+
+
+class LeaveGroup(BaseException):
+    """Raised in a component to end it: a `with Proxy(...)` that it leaves by this leaves the group cleanly."""
+
+
+class ProcessBound:
+    """Ties something to the process that made it, until `release`.
+
+    Args:
+        owner: what is tied; listed by `open_owners`.
+        at_exit: called where the process ends first, whichever way it ends by itself.
+    """
+
+    def __init__(self, owner: Any, at_exit: Callable[[], None]) -> None:
+        self.owner = owner
+        self._pid = os.getpid()
+        self._at_exit = at_exit
+        # A process that multiprocessing started ends by its finalizers, any other by atexit.
+        atexit.register(at_exit)
+        self._finalizer = multiprocessing.util.Finalize(self, at_exit, exitpriority=100)
+        _open[id(self)] = self
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this is a forked child, which has its parent's sockets and must leave them alone."""
+        return self._pid != os.getpid()
+
+    def release(self) -> None:
+        """The owner is closed."""
+        _open.pop(id(self), None)
+        atexit.unregister(self._at_exit)
+        self._finalizer.cancel()
+
+
+def open_owners() -> list[Any]:
+    """What is tied to this process and not released."""
+    return [bound.owner for bound in list(_open.values()) if not bound.is_elsewhere]
