@@ -85,7 +85,7 @@ def container_names(environment: Mapping[str, str], hostname: str, in_container:
 
 def leave_open_proxies() -> None:
     """Close every proxy that is open in this process; a proxy that can't be closed does not keep the others open."""
-    from maro.communication.proxy import open_proxies
+    from maro.communication.lifetime import open_proxies
 
     for proxy in open_proxies():
         try:

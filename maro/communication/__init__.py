@@ -10,7 +10,7 @@ from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.driver.driver_type import DriverType
 from maro.communication.driver.memory_driver import MemoryDriver, MemoryNetwork
 from maro.communication.driver.zmq_driver import ZmqDriver
-from maro.communication.lifetime import LeaveGroup
+from maro.communication.lifetime import LeaveGroup, open_proxies
 from maro.communication.memory_store import MemoryServer, MemoryStore
 from maro.communication.message import (
     Message,
@@ -19,7 +19,7 @@ from maro.communication.message import (
     SessionType,
     TaskSessionStage,
 )
-from maro.communication.proxy import Proxy, open_proxies
+from maro.communication.proxy import Proxy
 from maro.communication.registry_table import ConditionalEvent, Operation, RegisterTable
 from maro.communication.settings import group_from_environment
 

@@ -47,7 +47,7 @@ def join(
         driver_type: a DriverType, or a class of the caller's own.
         driver_parameters: its arguments.
         store: of the group; None is the one in Redis.
-        log: told of what happens to peers.
+        log: told of what happens to peers; closed where joining fails.
 
     Raises:
         DriverTypeError: the driver type is unknown.
@@ -55,6 +55,20 @@ def join(
         RejoinBudgetError: the component's name was restarted too often.
         InformationUncompletedError: not all expected peers came.
     """
+    try:
+        return _join(settings, driver_type, driver_parameters, store, log)
+    except BaseException:
+        log.close()
+        raise
+
+
+def _join(
+    settings: ProxySettings,
+    driver_type: Any,
+    driver_parameters: Mapping[str, Any] | None,
+    store: GroupStore | None,
+    log: InternalLogger | DummyLogger,
+) -> Exchange:
     driver_class = _driver_class(driver_type)
     if store is None:
         from maro.communication.redis_store import RedisStore

@@ -1,4 +1,4 @@
-"""How a component ends with its process: everything that is open, and what runs when nobody closed it."""
+"""How a component ends with its process: which Proxies are open, and what runs when nobody closed them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class LeaveGroup(BaseException):
 
 
 class ProcessBound:
-    """Ties something to the process that made it, until `release`.
+    """Ties a Proxy to the process that made it, until `release`.
 
     Args:
-        owner: what is tied; listed by `open_owners`.
+        owner: what is tied: a Proxy.
         at_exit: called where the process ends first, whichever way it ends by itself.
     """
 
@@ -44,6 +44,6 @@ class ProcessBound:
         self._finalizer.cancel()
 
 
-def open_owners() -> list[Any]:
-    """What is tied to this process and not released."""
+def open_proxies() -> list[Any]:
+    """The Proxies of this process that are not closed."""
     return [bound.owner for bound in list(_open.values()) if not bound.is_elsewhere]

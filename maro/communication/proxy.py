@@ -11,7 +11,7 @@ from maro.communication.deadline import Deadline
 from maro.communication.driver.driver_type import DriverType
 from maro.communication.guard import ThreadGuard
 from maro.communication.joining import join
-from maro.communication.lifetime import LeaveGroup, ProcessBound, open_owners
+from maro.communication.lifetime import LeaveGroup, ProcessBound
 from maro.communication.membership import NoticeKind, PeersName
 from maro.communication.message import Message, SessionType, Tag
 from maro.communication.registration import GroupStore
@@ -19,11 +19,6 @@ from maro.communication.requesting import Requester
 from maro.communication.settings import Environment, ProxySettings, RedisAddress, default_name
 from maro.utils.exception.communication_exception import PeersMissError, ProxyClosedError, ProxyThreadError
 from maro.utils.logger import DummyLogger, InternalLogger
-
-
-def open_proxies() -> list[Proxy]:
-    """The Proxies of this process that are not closed."""
-    return open_owners()
 
 
 class Proxy:
@@ -119,11 +114,7 @@ class Proxy:
         self._name = settings.name
         self._guard = ThreadGuard(f"the Proxy of {self._name!r}")
         self._log = InternalLogger(self._name) if log_enable else DummyLogger()
-        try:
-            self._exchange = join(settings, driver_type, driver_parameters, store, self._log)
-        except BaseException:
-            self._log.close()
-            raise
+        self._exchange = join(settings, driver_type, driver_parameters, store, self._log)
         self._driver = self._exchange.driver
         self._requester = Requester(self._exchange, settings)
         self._peers_name = PeersName(self._exchange.membership)
