@@ -60,7 +60,7 @@ class RedisStore(GroupStore):
         self._lease_ms = max(1, int(lease_s * 1000))
         self._history_ms = self._lease_ms * HISTORY_LEASES
         self._kept_types = tuple(kept_types)
-        patience_s = max(1.0, lease_s / 3)
+        self._patience_s = patience_s = max(1.0, lease_s / 3)
         with _errors_of(address):
             self._client: Any = redis.Redis(
                 **address.client_options(),
@@ -198,6 +198,11 @@ class RedisStore(GroupStore):
                 self._pubsub.close()
             self._pubsub = self._client.pubsub(ignore_subscribe_messages=True)
             self._pubsub.subscribe(self._channel())
+            # Before it is confirmed it does not hold, and the table would be read too early.
+            confirmation = self._pubsub.parse_response(block=False, timeout=self._patience_s)
+            if confirmation is None:
+                raise redis.TimeoutError("the subscription was not confirmed")
+            self._pubsub.handle_message(confirmation)
 
     def notices(self) -> list[Notice]:
         """The notices that came since the last call; what is none is passed over."""

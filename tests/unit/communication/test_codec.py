@@ -71,7 +71,9 @@ tags = st.sampled_from([Tag.ROLLOUT, SessionType.TASK]) | st.text(max_size=20)
 sizes = st.sampled_from([0, 1, INLINE_LIMIT - 200, INLINE_LIMIT, OUT_OF_BAND_FROM - 1, OUT_OF_BAND_FROM, 200_000])
 buffers = sizes.map(lambda size: pickle.PickleBuffer(bytearray(b"x" * size)))
 plain = st.none() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(max_size=100)
-payloads = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+payloads = st.recursive(
+    plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
 stages = st.sampled_from([*TaskSessionStage, *NotificationSessionStage])
 
 

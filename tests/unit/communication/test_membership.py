@@ -208,6 +208,31 @@ def test_one_of_an_expected_type_that_is_answered_early_counts_with_rejoin() -> 
     assert membership.observe(notice(NoticeKind.JOIN, record("b"))) == []
 
 
+def test_a_name_that_comes_back_as_another_type_changes_places() -> None:
+    """It counts where it belongs now; of a type that nobody expects, it is only answered."""
+    membership = Membership("learner", {"actor": 1, "critic": 0}, True, LEASE_S)
+    membership.observe(sight(record("a")))
+    assert kinds(membership.observe(notice(NoticeKind.REJOIN, record("a", 2, "critic")))) == [ChangeKind.REJOINED]
+    assert (membership.names("actor"), membership.names("critic"), membership.type_of("a")) == ([], ["a"], "critic")
+    version = membership.version
+    assert kinds(membership.observe(sight(record("a", 3, "stranger")))) == [ChangeKind.REJOINED]
+    assert (membership.names("actor"), membership.names("critic")) == ([], [])
+    assert membership.version > version
+    assert membership.observe(notice(NoticeKind.LEFT, record("a", 3, "stranger")))
+
+
+def test_a_name_that_changes_its_type_before_it_joined_joins_once() -> None:
+    """As the newest of its incarnations, in whatever order these were heard of."""
+    for order in ((1, 2), (2, 1)):
+        membership = Membership("learner", {"actor": 2, "critic": 2}, False, LEASE_S)
+        either = {1: record("a", 1, "actor"), 2: record("a", 2, "critic")}
+        for incarnation in order:
+            membership.observe(notice(NoticeKind.JOIN, either[incarnation]))
+        for other in (record("b"), record("d", 1, "critic")):
+            membership.observe(notice(NoticeKind.JOIN, other))
+        assert (membership.names("actor"), membership.names("critic")) == ([], ["a", "d"])
+
+
 def test_types_of_names() -> None:
     """Joined or heard under; else what the name tells, of the types that are expected."""
     membership = group("bob")

@@ -19,13 +19,20 @@ from maro.communication.membership import (
 )
 
 LEASE_S = 5.0
-TYPES = {"a0": "actor", "a1": "actor", "a2": "actor", "c0": "critic", "x0": "stranger"}
+TYPES = {
+    "a0": ["actor"] * 4,
+    "a1": ["actor"] * 4,
+    "c0": ["critic"] * 4,
+    "x0": ["stranger"] * 4,
+    "mixed": ["actor", "stranger", "critic", "actor"],
+}
+"""The type of each incarnation of a name."""
 NAMES = st.sampled_from(sorted(TYPES))
 INCARNATIONS = st.integers(1, 4)
 
 
 def record(name: str, incarnation: int) -> PeerRecord:
-    return PeerRecord(name, TYPES[name], incarnation, {"7": f"tcp://{name}:{incarnation}"})
+    return PeerRecord(name, TYPES[name][incarnation - 1], incarnation, {"7": f"tcp://{name}:{incarnation}"})
 
 
 records = st.builds(record, NAMES, INCARNATIONS)
@@ -64,7 +71,7 @@ def step(membership: Membership, number: int, happening: Any) -> None:
         changes = membership.adopt(happening[1])
     else:
         name, incarnation = happening
-        heard = membership.hear(name, TYPES[name], incarnation)
+        heard = membership.hear(name, TYPES[name][incarnation - 1], incarnation)
         assert heard or 0 < incarnation < membership.peers[name].incarnation
     assert (names != names_of(membership)) == (version != membership.version)
     for name, (incarnation, state) in before.items():
@@ -95,24 +102,20 @@ def test_with_rejoin_a_trusted_reading_says_who_is_present(steps: list[Any], wor
     for number, happening in enumerate(steps):
         step(membership, number, happening)
     known = {name: (peer.incarnation, peer.state, peer.leaving) for name, peer in membership.peers.items()}
-    before = names_of(membership)
+    before = {name for names in names_of(membership).values() for name in names}
     # When everything is read at a time when absences count, long after anybody was heard
     membership.heard.clear()
     membership.observe(full_sighting(1000.0 + len(steps), world))
     # Then the names are those that hold a lease
     for name, incarnation in world.items():
-        kind = TYPES[name]
-        if kind == "stranger":
-            assert not membership.is_present(name)
-            continue
         newest, state, leaving = known.get(name, (0, PeerState.AWAY, False))
-        if incarnation is None:
-            wanted = False
-        elif incarnation < newest:
-            wanted = name in before[kind]  # an old reading: no news
-        else:
-            wanted = incarnation > newest or (state is not PeerState.LEFT and not leaving)
-        assert (name in membership.names(kind)) == wanted, name
+        if incarnation is not None and incarnation < newest:  # an old reading: no news
+            assert (name in before) == membership.is_present(name), name
+            continue
+        stays = incarnation is not None and incarnation == newest and (state is PeerState.LEFT or leaving)
+        for kind, names in names_of(membership).items():
+            wanted = incarnation is not None and not stays and TYPES[name][incarnation - 1] == kind
+            assert (name in names) == wanted, (name, kind)
 
 
 @settings(max_examples=100)

@@ -14,7 +14,9 @@ histories = st.builds(History, numbers, st.integers(0, 10), st.booleans())
 
 
 @given(histories, numbers, numbers, st.none() | st.integers(0, 10))
-def test_an_incarnation_is_younger_than_all_before(history: History, stored: int, now_us: int, most: int | None) -> None:
+def test_an_incarnation_is_younger_than_all_before(
+    history: History, stored: int, now_us: int, most: int | None
+) -> None:
     """Whatever the clock says, and wherever a trace of an earlier one is left."""
     try:
         new = succeed("a", history, stored, now_us, most)
