@@ -309,9 +309,12 @@ class Directory:
 
     def _note(self, notice: Notice) -> None:
         record = notice.record
+        if self._record is not None and record.name == self._record.name:
+            if record.incarnation > self._record.incarnation:
+                self._next_renewal = 0.0  # which finds out whether the name is really taken
+            return
         if record.component_type in self._types or record.name in self._absent_since:
-            if record.name != self._name():
-                self._absent_since.setdefault(record.name, None)
+            self._absent_since.setdefault(record.name, None)
             self.mailbox.put(notice)
 
     def _read_tables(self, now: float) -> None:

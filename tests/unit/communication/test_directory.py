@@ -245,6 +245,26 @@ def test_a_newer_incarnation_fences_the_older() -> None:
     new.end()
 
 
+def test_the_notice_of_a_successor_is_looked_into_at_once() -> None:
+    """Without waiting for the next renewal; a false one changes nothing."""
+    world = World()
+    old = world.component("actor_0", "learner")
+    old.step()
+    lie = PeerRecord("actor_0", "actor", old.record.incarnation + 1, {})
+    old.store.announce(Notice(NoticeKind.REJOIN, lie))
+    old.step()
+    old.step()
+    assert old.membership.fenced_by is None
+
+    new = world.component("actor_0", "learner")
+    old.step()
+    old.step()
+
+    assert old.membership.fenced_by == new.record.incarnation
+    old.end()
+    new.end()
+
+
 def test_more_notices_than_fit_are_made_up_for_by_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was dropped stands in the table."""
     monkeypatch.setattr(module, "_NOTICES_KEPT", 2)
