@@ -27,7 +27,7 @@ class Admission:
         self._heard = membership.heard
         self._on_superseded = on_superseded
 
-    def __call__(self, envelope: Envelope) -> bool:
+    def admits(self, envelope: Envelope) -> bool:
         """Whether a packet is let in; if not it is counted."""
         meant = envelope.destination_incarnation
         is_other = envelope.destination != self._name or (meant and meant != self._incarnation)

@@ -86,7 +86,7 @@ class Exchange:
         """The peers whose new address the directory was asked for."""
         self._losses = 0
         self.admission = Admission(record, self.membership, self._look_for)
-        driver.admit = self.admission
+        driver.admit = self.admission.admits
         self._count_peers()
 
     # Peers.

@@ -37,7 +37,7 @@ _COPY_BELOW = 64 * 1024
 """Frames below this many bytes are copied into the socket: cheaper than keeping their buffer alive."""
 _SUBSCRIPTION_WAIT_S = 1.0
 """How long a broadcast waits, once, for a peer that was just connected to say that it listens."""
-_TURN = 16
+_TURN = 64
 """While unicast messages keep coming, the broadcast socket is looked at after this many of them."""
 _REFUSED_AT_ONCE = 1000
 """After so many refused packets in a row the caller gets a look at its deadline and its other news."""
@@ -145,12 +145,22 @@ class ZmqDriver(FramedDriver):
     def take(self) -> Message | None:
         """The next message that has arrived and was admitted, if there is one."""
         self._is_drained = False
+        if not self._may_have_broadcasts and next(self._turns) % _TURN:  # nearly always
+            try:
+                message = self._accept(self._receive(_NO_WAIT), self._other_unicast_frames)
+            except zmq.Again:
+                self._is_drained = True
+                return None
+            if message is not None:
+                return message
+        self._may_have_broadcasts = True
+        return self._take_in_turns()
+
+    def _take_in_turns(self) -> Message | None:
+        """The next message of either receiving socket: whoever keeps coming gets every other turn."""
         for _ in range(_REFUSED_AT_ONCE):
-            turn = next(self._turns)
-            if turn % _TURN == 0:
-                self._may_have_broadcasts = True
-            # Whoever keeps coming gets every other turn.
-            message = self._take_broadcast() if self._may_have_broadcasts and turn % 2 else None
+            is_broadcasts_turn = next(self._turns) % 2
+            message = self._take_broadcast() if self._may_have_broadcasts and is_broadcasts_turn else None
             if message is None:
                 try:
                     message = self._accept(self._receive(_NO_WAIT), self._other_unicast_frames)
