@@ -101,7 +101,7 @@ class Outbox(Generic[Content]):
         if not waiting:
             del self.waiting[peer]
         if not kept.reported:
-            delivered = self.delivered.setdefault(peer, deque(maxlen=self.bound))
+            delivered = self.delivered.setdefault(peer, deque())
             delivered.append(Delivered(kept.session_id, kept.awaited))
 
     def take_delivered(self, peer: str) -> list[Delivered]:

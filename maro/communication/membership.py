@@ -305,15 +305,17 @@ class Membership:
         for record in sighting.records:
             if sighting.leases.get(record.name) == record.incarnation:
                 yield from self._see(record)
+        for name, incarnation in sighting.leases.items():
+            if incarnation is None:
+                for candidates in self._candidates.values():
+                    candidates.pop(name, None)
         for component_type in self._expected:
             yield from self._choose(component_type)
         for name, incarnation in sighting.leases.items():
             peer = self.peers.get(name)
             if peer is None:
-                if incarnation is None:
-                    for candidates in self._candidates.values():
-                        candidates.pop(name, None)
-            elif incarnation == peer.incarnation:
+                continue
+            if incarnation == peer.incarnation:
                 yield from self._return(peer)
             elif incarnation is None and sighting.absence_counts and sighting.at_s - peer.last_heard_s >= self._lease_s:
                 yield from self._lose(peer, "its lease ran out")

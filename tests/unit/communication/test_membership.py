@@ -233,6 +233,15 @@ def test_a_name_that_changes_its_type_before_it_joined_joins_once() -> None:
         assert (membership.names("actor"), membership.names("critic")) == ([], ["a", "d"])
 
 
+def test_who_died_before_there_were_enough_is_not_chosen() -> None:
+    """Without rejoin it would be a peer for ever, and never there."""
+    membership = Membership("learner", {"actor": 2}, False, LEASE_S)
+    membership.observe(notice(NoticeKind.JOIN, record("a")))
+    assert membership.observe(sight(record("b"), a=None)) == []
+    assert kinds(membership.observe(sight(record("b"), record("c")))) == [ChangeKind.JOINED] * 2
+    assert membership.names("actor") == ["b", "c"]
+
+
 def test_types_of_names() -> None:
     """Joined or heard under; else what the name tells, of the types that are expected."""
     membership = group("bob")
