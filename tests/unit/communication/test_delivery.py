@@ -43,7 +43,6 @@ class OutboxMachine(RuleBasedStateMachine):
             if not first.reported:
                 told = self.delivered[peer]
                 told.append(Delivered(first.session_id, first.awaited))
-                del told[:-BOUND]
 
     @rule(peer=PEERS)
     def take_delivered(self, peer: str) -> None:
