@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from maro.communication.admission import Admission
 from maro.communication.codec import Encoded, Route
+from maro.communication.connections import Connections
 from maro.communication.deadline import Deadline
 from maro.communication.delivery import Kept, Outbox, Posted
 from maro.communication.directory import Directory
@@ -24,11 +25,9 @@ from maro.communication.settings import ProxySettings
 from maro.utils.exception.communication_exception import (
     ComponentFencedError,
     DriverSendError,
-    PeersConnectionError,
     PeersMissError,
     PeersRejoinTimeout,
     ProxyClosedError,
-    SocketTypeError,
 )
 from maro.utils.logger import DummyLogger, InternalLogger
 
@@ -80,8 +79,8 @@ class Exchange:
         self._log = log
         self._mailbox = directory.mailbox
         self._news = directory.mailbox.items
-        self._routes: dict[str, Route] = {}
-        self._connected: set[str] = set()
+        self._connections = Connections(record, driver, self.membership, settings.lease_s)
+        self._routes = self._connections.routes
         self._looked_for: set[str] = set()
         """The peers whose new address the directory was asked for."""
         self._losses = 0
@@ -104,6 +103,7 @@ class Exchange:
                 for change in self.membership.observe(observation):
                     self._carry_out(change)
             self._count_peers()
+            self._connections.close_long_absent()
         for name in list(self._blocked):
             self._flush(name)
         self.check_fence()
@@ -410,10 +410,11 @@ class Exchange:
         name = peer.name
         self._looked_for.discard(name)
         if kind in (ChangeKind.JOINED, ChangeKind.REJOINED, ChangeKind.RETURNED):
-            if kind is ChangeKind.REJOINED:
-                self._losses += 1
-            if kind is not ChangeKind.RETURNED or name not in self._connected:
-                self._connect(peer)
+            if kind is ChangeKind.RETURNED:
+                self._connections.returned(peer)
+            else:
+                self._losses += kind is ChangeKind.REJOINED
+                self._connections.open(peer)
             if peer.state is PeerState.PRESENT:
                 self._log.info("%s %s (incarnation %s)", name, kind.value, peer.incarnation)
                 self._flush(name)
@@ -422,24 +423,10 @@ class Exchange:
         self.ready.pop(name, None)
         self._blocked.discard(name)
         self._log.info("%s is %s: %s", name, peer.state.value, peer.reason)
-        if change.process_ended and name in self._connected:
-            self._connected.remove(name)
-            self.driver.disconnect({name: peer.record.addresses})
+        self._connections.lost(peer, change.process_ended)
         if kind is ChangeKind.DEPARTED:
             dropped = self.outbox.drop(name)
             if dropped:
                 logger.warning(
                     "%s: %d messages for %s are dropped: %s", self._settings.name, dropped, name, peer.reason
                 )
-
-    def _connect(self, peer: Peer) -> None:
-        try:
-            self.driver.connect({peer.name: peer.record.addresses})
-        except (PeersConnectionError, SocketTypeError) as error:
-            logger.warning("%s can't connect to %s: %s", self._settings.name, peer.name, error)
-            self._connected.discard(peer.name)
-            self.membership.unreachable(peer, f"what it registered can't be connected to ({error})")
-            return
-        self._connected.add(peer.name)
-        own = self._record
-        self._routes[peer.name] = Route(own.name, own.component_type, own.incarnation, peer.name, peer.incarnation)

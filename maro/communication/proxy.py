@@ -293,8 +293,7 @@ class Proxy:
 
         Args:
             message: to reply to; the reply goes to its source, in its session.
-            tag: None keeps the message's.
-            payload: None keeps the message's.
+            tag, payload: None keeps the message's.
             ack_reply: the reply only acknowledges: another one with the result follows.
 
         Returns:
@@ -310,8 +309,7 @@ class Proxy:
         Args:
             message: to pass on.
             destination: the next receiver, who sees this component as the source.
-            tag: None keeps the message's.
-            payload: None keeps the message's.
+            tag, payload: None keeps the message's.
 
         Returns:
             As `isend`.

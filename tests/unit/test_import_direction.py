@@ -74,7 +74,10 @@ ROOMS = {
         # The facade, and what stands right behind it.
         (
             COMMUNICATION,
-            *(f"{COMMUNICATION}.{name}" for name in ("proxy", "admission", "exchange", "joining", "requesting")),
+            *(
+                f"{COMMUNICATION}.{name}"
+                for name in ("proxy", "admission", "connections", "exchange", "joining", "requesting")
+            ),
         ),
         ("version", "utils", "message", "codec", "driver", "pure", "directory", "events", "dist"),
         ("zmq", "redis", "fakeredis"),

@@ -7,6 +7,7 @@ and connects one XPUB socket to all peers. All sockets belong to the thread that
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import itertools
 import math
@@ -101,6 +102,7 @@ class ZmqDriver(FramedDriver):
         self._wake_fd: int | None = None
         self._turns = itertools.count(1)
         self._context = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, self._context.get(zmq.SOCKET_LIMIT))  # by itself it ends at 1,023 peers
         try:
             self._unicast_receiver = self._bound(zmq.PULL, bind_host)
             self._broadcast_receiver = self._bound(zmq.SUB, bind_host)
@@ -233,16 +235,19 @@ class ZmqDriver(FramedDriver):
                 raise PeersConnectionError(
                     f"{name!r} can't be connected at {address!r}; an address is tcp://host:port or ipc://path"
                 )
-        push = self._new_socket(zmq.PUSH)
+        push = None
         try:
+            push = self._new_socket(zmq.PUSH)
             push.connect(unicast)
             if name in self._connections:
                 self._drop(name)
             if broadcast is not None:
                 self._broadcast_sender.connect(broadcast)
         except zmq.ZMQError as error:
-            push.close(linger=0)
-            raise PeersConnectionError(f"{name!r} can't be connected at {dict(addresses)}: {error}") from error
+            if push is not None:
+                push.close(linger=0)
+            hint = "; each peer takes a few descriptors, see `ulimit -n`" if error.errno == errno.EMFILE else ""
+            raise PeersConnectionError(f"{name!r} can't be connected at {dict(addresses)}: {error}{hint}") from error
         self._connections[name] = _Connection(push, broadcast)
 
     def _drop(self, name: str) -> None:
