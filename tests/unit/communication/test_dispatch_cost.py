@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -29,11 +30,14 @@ def calls_made(action: Callable[[], object]) -> int:
         calls += event in ("call", "c_call")
 
     previous = sys.getprofile()
+    gc.collect()
+    gc.disable()  # what it calls in the middle, for whatever other tests left behind, is not the action's
     sys.setprofile(count)
     try:
         action()
     finally:
         sys.setprofile(previous)
+        gc.enable()
     return calls
 
 

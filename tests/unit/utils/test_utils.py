@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def test_clone_is_deep() -> None:
 
 def test_clone_refuses_what_can_not_be_sent() -> None:
     """Given an object that can't be pickled, when cloned, then that fails."""
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):  # which one depends on Python's version
         clone(lambda: None)
 
 
