@@ -166,7 +166,7 @@ def _watch(
                 _kill_and_restart(story, group.components[story.victim])
             if not console.is_terminal and time.monotonic() >= next_line:
                 next_line = time.monotonic() + _PLAIN_LINE_EVERY_S
-                console.print(_line(story))
+                console.print(_line(story), soft_wrap=True)
             for player in players:
                 if player.process.poll() is not None:
                     raise DemoError(
