@@ -13,6 +13,7 @@ heard. What a peer can be, and what moves it from one state to another, is in th
     PRESENT   lease absent for good              AWAY     (LOST)
     PRESENT   notice: leaving, gone              AWAY     (LOST)
     AWAY      lease of the same incarnation      PRESENT  (RETURNED), but not while it is leaving
+    AWAY      lease absent while it was leaving  AWAY     (LOST again: its process has ended)
     any       lease of a newer incarnation       PRESENT  (REJOINED), with rejoin on
     any       notice: left, given up             LEFT     (DEPARTED)
 """
@@ -318,7 +319,10 @@ class Membership:
             if incarnation == peer.incarnation:
                 yield from self._return(peer)
             elif incarnation is None and sighting.absence_counts and sighting.at_s - peer.last_heard_s >= self._lease_s:
-                yield from self._lose(peer, "its lease ran out")
+                # Who died while it was leaving will not reply any more.
+                died_leaving = peer.leaving and peer.state is PeerState.AWAY
+                peer.leaving = False
+                yield from self._lose(peer, "its lease ran out", process_ended=died_leaving)
 
     def _see(self, record: PeerRecord) -> Iterator[Change]:
         """A component holds this record."""

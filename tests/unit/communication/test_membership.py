@@ -113,6 +113,19 @@ def test_who_left_for_good_stays_away_until_started_anew(kind: NoticeKind) -> No
     assert membership.names("actor") == ["a"]
 
 
+def test_who_dies_while_leaving_is_lost_for_good() -> None:
+    """Until its lease runs out a leaving peer may still reply; then nobody waits for it any more."""
+    membership = group("a")
+    assert kinds(membership.observe(notice(NoticeKind.LEAVING, record("a")))) == [ChangeKind.LOST]
+    assert membership.peers["a"].leaving
+
+    [change] = membership.observe(sight(a=None))
+
+    assert (change.kind, change.process_ended) == (ChangeKind.LOST, True)
+    assert not membership.peers["a"].leaving
+    assert membership.observe(sight(a=None, at_s=LONG_AGO_S + 1)) == []
+
+
 def test_a_leaving_peer_is_not_called_back_by_its_lease() -> None:
     """It holds it until it has sent everything."""
     membership = group("a")
