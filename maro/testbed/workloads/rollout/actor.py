@@ -19,17 +19,15 @@ PATIENCE_MS = 2000
 
 
 class Actor:
-    """Plays for one learner.
+    """Plays for whoever sends it weights.
 
     Args:
         proxy: joined to the group, as an actor.
-        learner: the learner's name.
         seed: of this actor's episodes, together with its name.
     """
 
-    def __init__(self, proxy: Proxy, learner: str, seed: int) -> None:
+    def __init__(self, proxy: Proxy, seed: int) -> None:
         self.proxy = proxy
-        self.learner = learner
         self.seed = seed
         self.environment = make_environment()
 
@@ -44,8 +42,8 @@ class Actor:
                 self.play(weights)
 
     def ask(self) -> None:
-        """Tell the learner that there is somebody to play."""
-        self.proxy.isend(SessionMessage("ready", self.proxy.name, self.learner, session_type=SessionType.NOTIFICATION))
+        """Tell the learner, whatever its name is by now, that there is somebody to play."""
+        self.proxy.ibroadcast("learner", "ready", SessionType.NOTIFICATION)
 
     def newest_weights(self) -> Message | None:
         """The last weights of those that have come, waiting for some; evaluations are played on the way."""
@@ -77,8 +75,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the episodes; default 0")
     arguments = parser.parse_args()
     with Proxy(**group_from_environment(), enable_rejoin=True) as proxy:
-        [learner] = proxy.peers_name["learner"]
-        Actor(proxy, learner, arguments.seed).run()
+        Actor(proxy, arguments.seed).run()
 
 
 if __name__ == "__main__":
