@@ -16,8 +16,9 @@ from maro.communication import Message
 from maro.communication.driver.framed_driver import BROADCAST, UNICAST, FramedDriver
 from maro.communication.driver.memory_driver import MemoryDriver, MemoryNetwork
 from maro.communication.driver.zmq_driver import ZmqDriver
-from maro.testbed.redis_server import RedisMissingError, RedisServer
+from maro.testbed.redis_server import RedisServer
 from tests.contract.groups import Group
+from tests.support.redis_servers import start_redis
 
 WITHIN_MS = 20_000
 """How long a test waits for what has to arrive; far above what it takes, for the machine may be busy."""
@@ -146,14 +147,6 @@ def receive(driver: FramedDriver) -> Message:
     for received in driver.receive(is_continuous=False, timeout=WITHIN_MS):
         return received
     raise AssertionError(f"nothing came; dropped was {dict(driver.dropped)}")
-
-
-def start_redis(**options: Any) -> RedisServer:
-    """A Redis, or a skip where there is none to be had."""
-    try:
-        return RedisServer(**options)
-    except RedisMissingError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

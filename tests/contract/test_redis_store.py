@@ -21,7 +21,7 @@ from maro.communication.registration import (
 )
 from maro.communication.settings import RedisAddress
 from maro.testbed.redis_server import RedisServer
-from tests.contract.conftest import start_redis
+from tests.support.redis_servers import start_redis
 from tests.support.waiting import eventually
 
 MakeStore = Callable[..., RedisStore]

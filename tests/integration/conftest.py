@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from maro.testbed.redis_server import RedisMissingError, RedisServer
+from maro.testbed.redis_server import RedisServer
 from tests.support.components import Group
+from tests.support.redis_servers import start_redis
 
 TIMEOUT_S = 120
 
@@ -20,14 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         uses_group = {"group", "fragile_group"} & set(getattr(item, "fixturenames", ()))
         if uses_group and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
-
-
-def start_redis(**options: Any) -> RedisServer:
-    """A Redis, or a skip where there is none to be had."""
-    try:
-        return RedisServer(**options)
-    except RedisMissingError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,15 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from maro.testbed.redis_server import RedisServer
 from tests.support.programs import ROOT, started
+from tests.support.redis_servers import start_redis
 
 
 def test_the_example_squares_numbers(tmp_path: Path) -> None:
     """Given a Redis, when a learner and two actors of the README start, the learner prints both squares."""
     [code] = re.findall(r"```python\n(import sys\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     program = tmp_path / "squares.py"
-    with RedisServer() as redis, ExitStack() as stack:
+    with start_redis() as redis, ExitStack() as stack:
         # Only the address is changed: the port that the README means may be taken.
         program.write_text(re.sub(r"(Proxy\(.*?\})\)", rf"\1, redis_address={redis.address!r})", code))
         components = [

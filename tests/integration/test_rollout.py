@@ -11,6 +11,7 @@ import pytest
 
 from maro.testbed.launcher import LocalComponent, LocalGroup
 from maro.testbed.redis_server import RedisServer
+from tests.support.redis_servers import start_redis
 
 pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install '.[examples]'")
 
@@ -45,7 +46,7 @@ class Training:
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
     """A Redis of the test's own."""
-    with RedisServer() as server:
+    with start_redis() as server:
         yield server
 
 

@@ -23,11 +23,11 @@ def is_running(pid: int) -> bool:
 
 
 WAITS = """
-    import time
+    import signal
     print("ready", flush=True)
     while True:
         try:
-            time.sleep(60)
+            signal.pause()
         except Exception:
             print("swallowed", flush=True)
 """
@@ -51,11 +51,11 @@ def test_cleaning_up_runs_after_a_signal(tmp_path: Path) -> None:
     """`finally` blocks and exit hooks run, in their order."""
     # Given a component with both
     script = """
-        import atexit, time
+        import atexit, signal
         atexit.register(print, "exit hook")
         try:
             print("ready")
-            time.sleep(60)
+            signal.pause()
         finally:
             print("finally")
     """
@@ -73,12 +73,12 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, signum: signal.Signals)
     """Whoever asks twice means it: the code names the signal, and the exit hooks still run."""
     # Given a component that does not want to leave
     script = """
-        import atexit, time
+        import atexit, signal
         atexit.register(print, "exit hook")
         while True:
             try:
                 print("ready")
-                time.sleep(60)
+                signal.pause()
             except BaseException:
                 print("no")
     """
@@ -97,12 +97,11 @@ def test_a_signal_reaches_a_component_whose_main_program_is_over(tmp_path: Path)
     """A component may live on in its threads; it can be asked to end all the same."""
     # Given a program whose main thread is done, and a thread that never is
     script = """
-        import atexit, threading, time
+        import atexit, threading
         atexit.register(print, "exit hook")
         def work():
             print("ready")
-            while True:
-                time.sleep(0.01)
+            threading.Event().wait()
         threading.Thread(target=work, name="collector").start()
     """
     with component(write(tmp_path / "actor.py", script), folder=tmp_path) as program:
@@ -119,9 +118,9 @@ def test_children_of_multiprocessing_do_not_hold_up_a_second_signal(tmp_path: Pa
     """The interpreter would wait for them for ever; they are ended too."""
     # Given a component with a child process that never ends, and that will not leave
     script = """
-        import multiprocessing, os, time
+        import multiprocessing, os, signal
         def work():
-            time.sleep(600)
+            signal.pause()
         if __name__ == "__main__":
             child = multiprocessing.get_context("fork").Process(target=work)
             child.start()
@@ -129,7 +128,7 @@ def test_children_of_multiprocessing_do_not_hold_up_a_second_signal(tmp_path: Pa
             while True:
                 try:
                     print("ready")
-                    time.sleep(60)
+                    signal.pause()
                 except BaseException:
                     print("no")
     """
@@ -149,10 +148,10 @@ def test_a_forked_child_has_the_ordinary_signal_handlers(tmp_path: Path) -> None
     """A child of the component dies of SIGTERM as any process does; the component goes on."""
     # Given a component with a forked child
     script = """
-        import os, signal, time
+        import os, signal
         child = os.fork()
         if child == 0:
-            time.sleep(60)
+            signal.pause()
             os._exit(7)
         os.kill(child, signal.SIGTERM)
         _, status = os.waitpid(child, 0)
@@ -269,9 +268,9 @@ def test_output_is_seen_line_by_line(tmp_path: Path) -> None:
     """What a component printed is there while it runs, and after it was killed."""
     # Given a program that prints without flushing
     script = """
-        import time
+        import signal
         print("ready")
-        time.sleep(60)
+        signal.pause()
     """
     buffered = {"PYTHONUNBUFFERED": ""}
     with component(write(tmp_path / "actor.py", script), folder=tmp_path, environment=buffered) as program:
@@ -306,11 +305,11 @@ def test_a_child_that_the_component_started_is_not_stopped_with_it_by_accident(t
     """The signal is the component's alone: what it started decides for itself."""
     # Given a component with a child process that ends when its pipe is closed
     script = """
-        import subprocess, sys, time
+        import signal, subprocess, sys
         code = "import sys; sys.stdin.read(); open('child-ended', 'w').close()"
         child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
         print("ready")
-        time.sleep(60)
+        signal.pause()
     """
     with component(write(tmp_path / "actor.py", script), folder=tmp_path) as program:
         program.wait_for_line("ready")
