@@ -264,13 +264,15 @@ def _is_immutable(view: memoryview) -> bool:
 
 
 class EnvelopeReader:
-    """Decodes envelopes; remembers the names that it has seen, which are few and repeat."""
+    """Decodes envelopes; remembers the last one, and the names that it has seen, which are few and repeat."""
 
     _REMEMBERED = 4096
 
     def __init__(self, limits: WireLimits) -> None:
         self._max_frames = limits.max_frames
         self._names: dict[bytes, tuple[str, str, str]] = {}
+        self._last: Envelope | None = None
+        self._last_bytes = b""
 
     def read(self, frame: bytes) -> Envelope:
         """The envelope at the start of a packet's first frame.
@@ -278,6 +280,8 @@ class EnvelopeReader:
         Raises:
             CodecError: `foreign` (not ours), `version`, `too_many_frames`.
         """
+        if self._last is not None and frame.startswith(self._last_bytes):
+            return self._last
         try:
             head, frames, source, destination, sequence, lowest, received, finished, _, first, second, third = (
                 _FIXED.unpack_from(frame)
@@ -293,7 +297,11 @@ class EnvelopeReader:
         end = _FIXED.size + first + second + third
         key = frame[_LENGTHS_AT:end]
         names = self._names.get(key) or self._read_names(key, first, second, third)
-        return _new_tuple(Envelope, (frames, source, destination, sequence, lowest, received, finished, *names, end))
+        envelope = _new_tuple(
+            Envelope, (frames, source, destination, sequence, lowest, received, finished, *names, end)
+        )
+        self._last, self._last_bytes = envelope, frame[:end]
+        return envelope
 
     def _read_names(self, key: bytes, first: int, second: int, third: int) -> tuple[str, str, str]:
         text = key[3:]

@@ -184,12 +184,18 @@ class Exchange:
 
     # Sending.
 
-    def post_at_once(self, name: str, session_id: str, encoded: Encoded) -> bool:
-        """Send a message if nothing else is to be done first; False means: `prepare`, and `post`."""
+    def post_at_once(self, name: str, session_id: str, encoded: Encoded, *, soon: bool = False) -> bool:
+        """Send a message if nothing else is to be done first; False means: `prepare`, and `post`.
+
+        With `soon` nobody waits for it: it may wait a moment for others that it can travel with.
+        """
         if self._news or self._blocked or self._hindered or self.outbox.delivered:
             return False
         route = self.ready.get(name)
-        if route is None or not self.driver.send_frames(name, route.packet(encoded)):
+        if route is None:
+            return False
+        send = self.driver.send_soon if soon else self.driver.send_frames
+        if not send(name, route.packet(encoded)):
             return False
         self.requests.asked(session_id, route)
         return True

@@ -49,7 +49,7 @@ class Requester:
     def send_at_once(self, message: Message) -> bool:
         """Send one message if nothing else is to be done first; False means: `send`."""
         encoded = self._encode(message)
-        return self._exchange.post_at_once(message.destination, message.session_id, encoded)
+        return self._exchange.post_at_once(message.destination, message.session_id, encoded, soon=True)
 
     def send(self, message: Message, deadline: Deadline, *, awaited: bool) -> Sent | None:
         """Send one message; None where it did not go out because its peer is away."""

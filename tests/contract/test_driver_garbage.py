@@ -47,6 +47,9 @@ GARBAGE = {
     "no body": [GOOD[0][: GOOD[0].index(b"peer") + 4]],
     "a body that raises": packet(Raises()),
     "an envelope without a body": [GOOD[0][:4] + bytes(63)],
+    "a batch cut off": [b"mb\x02"],
+    "a batch of wrong lengths": [b"mb\x02\x00" + bytes([5, 0, 0, 0, 9, 0, 0, 0]) + b"short"],
+    "a batch of garbage": [b"mb\x02\x00" + bytes([2, 0, 0, 0, 3, 0, 0, 0]) + b"mbxyz"],
 }
 
 

@@ -80,6 +80,10 @@ class AbsDriver(ABC):
         self.send(decode(envelope, first, frames[1:]))
         return True
 
+    def send_soon(self, peer: str, frames: Sequence[Buffer]) -> bool:
+        """As `send_frames`, for packets that may wait a moment for others that they can travel with."""
+        return self.send_frames(peer, frames)
+
     def take(self) -> Message | None:
         """The next message that has arrived and was admitted, if there is one."""
         ready = self._ready_messages()

@@ -20,22 +20,20 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as BackendSocket
 
-from maro.communication.codec import Buffer, WireLimits
+from maro.communication.codec import Buffer, CodecError, WireLimits
 from maro.communication.driver.abs_driver import AbsDriver
+from maro.communication.driver.batches import MAGIC as BATCH_MAGIC
+from maro.communication.driver.batches import split
 from maro.communication.driver.framed_driver import BROADCAST, UNICAST, FramedDriver
+from maro.communication.driver.zmq_outgoing import Connection, Outgoing, send_all
 from maro.communication.message import Message
 from maro.utils.exception.communication_exception import (
     DriverReceiveError,
-    DriverSendError,
     PeersConnectionError,
-    PendingToSend,
 )
 from maro.utils.logger import DummyLogger
 
 _NO_WAIT = int(zmq.DONTWAIT)
-_SEND_MORE = int(zmq.SNDMORE) | _NO_WAIT
-_COPY_BELOW = 64 * 1024
-"""Frames below this many bytes are copied into the socket: cheaper than keeping their buffer alive."""
 _SUBSCRIPTION_WAIT_S = 1.0
 """How long a broadcast waits, once, for a peer that was just connected to say that it listens."""
 _TURN = 64
@@ -43,18 +41,6 @@ _TURN = 64
 _REFUSED_AT_ONCE = 1000
 """After so many refused packets in a row the caller gets a look at its deadline and its other news."""
 _PROTOCOLS = ("tcp", "ipc")
-
-
-class _Connection:
-    """To a peer: a PUSH socket of its own, and the address of its SUB socket."""
-
-    __slots__ = ("broadcast_address", "send", "socket")
-
-    def __init__(self, push: zmq.Socket[bytes], broadcast_address: str | None) -> None:
-        self.socket = push
-        # The backend's method: the wrapper above it looks at options that a PUSH socket does not have.
-        self.send = functools.partial(BackendSocket.send, push)
-        self.broadcast_address = broadcast_address
 
 
 class ZmqDriver(FramedDriver):
@@ -69,7 +55,8 @@ class ZmqDriver(FramedDriver):
         bind_host: the interface to listen on; `*` is all of them.
         advertise_host: the host that peers connect to; by default this machine's address towards the network.
         zero_copy: the caller promises not to write to a payload's buffers after sending them; they are not copied.
-        high_water_mark: messages that may wait at either end of a connection before a send has to wait.
+        high_water_mark: packets that may wait at either end of a connection before a send has to wait; small messages
+            that are sent in a stream share packets, up to 64 in one.
         limits: the most that one message may be.
 
     Raises:
@@ -96,7 +83,10 @@ class ZmqDriver(FramedDriver):
             )
         super().__init__(component_type, send_timeout, receive_timeout, logger, zero_copy, high_water_mark, limits)
         self._protocol = protocol
-        self._connections: dict[str, _Connection] = {}
+        self._outgoing = Outgoing(component_type, limits.max_bytes)
+        self._connections = self._outgoing.connections
+        self._unpacked: list[bytes] = []
+        """The packets of a batch that were not taken yet, the last first."""
         self._listening: set[bytes] = set()
         self._asked: set[bytes] = set()
         self._wake_fd: int | None = None
@@ -139,17 +129,25 @@ class ZmqDriver(FramedDriver):
 
     def send_frames(self, peer: str, frames: Sequence[Buffer]) -> bool:
         """Send one packet to a connected peer without waiting; False where there is no room now."""
-        connection = self._connections.get(peer)
-        if connection is None:
-            raise PendingToSend(f"{peer!r} is not connected")
-        return _send_all(connection.send, frames)
+        return self._outgoing.send(peer, frames)
+
+    def send_soon(self, peer: str, frames: Sequence[Buffer]) -> bool:
+        """Send one packet; a small one that follows another closely waits about a millisecond, at most, for more.
+
+        It goes out before anything else does to this peer, and before this driver waits.
+        """
+        return self._outgoing.send_soon(peer, frames)
 
     def take(self) -> Message | None:
         """The next message that has arrived and was admitted, if there is one."""
         self._is_drained = False
+        if self._unpacked:
+            message = self._take_unpacked()
+            if message is not None:
+                return message
         if not self._may_have_broadcasts and next(self._turns) % _TURN:  # nearly always
             try:
-                message = self._accept(self._receive(_NO_WAIT), self._other_unicast_frames)
+                message = self._take_unicast()
             except zmq.Again:
                 self._is_drained = True
                 return None
@@ -165,7 +163,7 @@ class ZmqDriver(FramedDriver):
             message = self._take_broadcast() if self._may_have_broadcasts and is_broadcasts_turn else None
             if message is None:
                 try:
-                    message = self._accept(self._receive(_NO_WAIT), self._other_unicast_frames)
+                    message = self._take_unicast()
                 except zmq.Again:
                     if not self._may_have_broadcasts:
                         self._is_drained = True
@@ -187,6 +185,9 @@ class ZmqDriver(FramedDriver):
         After `take` has found nothing it is several times as fast: ZeroMQ signals arrivals once, through a descriptor
         of each socket, and when nothing is left in the sockets these descriptors can be waited on.
         """
+        if self._outgoing.waiting:
+            self._outgoing.flush()
+            writable = {*writable, *self._outgoing.waiting}  # what waits for room now
         if writable or not readable or not self._is_drained:
             self._wait_for_room(writable, timeout_ms, wake_fd, readable)
             return
@@ -207,10 +208,9 @@ class ZmqDriver(FramedDriver):
     def _wait_for_room(
         self, names: Collection[str], timeout_ms: float | None, wake_fd: int | None = None, readable: bool = False
     ) -> None:
+        if readable and self._unpacked:
+            return
         poller = zmq.Poller()
-        for name in names:
-            if name in self._connections:
-                poller.register(self._connections[name].socket, zmq.POLLOUT)
         if readable:
             poller.register(self._unicast_receiver, zmq.POLLIN)
             poller.register(self._broadcast_receiver, zmq.POLLIN)
@@ -219,7 +219,7 @@ class ZmqDriver(FramedDriver):
         if wake_fd is not None:
             poller.register(wake_fd, zmq.POLLIN)
         try:
-            poller.poll(_whole_ms(timeout_ms))
+            self._outgoing.poll(poller, names, _whole_ms(timeout_ms))
         except zmq.ZMQError as error:
             raise DriverReceiveError(f"polling the sockets failed: {error}") from error
 
@@ -248,11 +248,10 @@ class ZmqDriver(FramedDriver):
                 push.close(linger=0)
             hint = "; each peer takes a few descriptors, see `ulimit -n`" if error.errno == errno.EMFILE else ""
             raise PeersConnectionError(f"{name!r} can't be connected at {dict(addresses)}: {error}{hint}") from error
-        self._connections[name] = _Connection(push, broadcast)
+        self._outgoing.add(name, Connection(push, broadcast))
 
     def _drop(self, name: str) -> None:
-        connection = self._connections.pop(name)
-        connection.socket.close(linger=0)
+        connection = self._outgoing.drop(name)
         if connection.broadcast_address is not None:
             with contextlib.suppress(zmq.ZMQError):  # another name may have had the same address, and dropped it
                 self._broadcast_sender.disconnect(connection.broadcast_address)
@@ -263,12 +262,10 @@ class ZmqDriver(FramedDriver):
 
     def _publish(self, topic: str, frames: Sequence[Buffer]) -> None:
         self._await_subscriptions()
-        _send_all(functools.partial(BackendSocket.send, self._broadcast_sender), [_topic(topic), *frames])
+        send_all(functools.partial(BackendSocket.send, self._broadcast_sender), [_topic(topic), *frames])
 
     def _close_sockets(self, linger_ms: int, drop: Collection[str]) -> None:
-        for name, connection in self._connections.items():
-            connection.socket.close(linger=0 if name in drop else linger_ms)
-        self._connections.clear()
+        self._outgoing.close(linger_ms, drop)
         for sock in (self._unicast_receiver, self._broadcast_receiver, self._broadcast_sender):
             sock.close(linger=0)
         self._context.term()
@@ -287,6 +284,31 @@ class ZmqDriver(FramedDriver):
         sock.setsockopt(zmq.MAXMSGSIZE, self.limits.max_bytes)
         sock.bind(f"tcp://{host}:*" if self._protocol == "tcp" else "ipc://*")
         return sock
+
+    def _take_unicast(self) -> Message | None:
+        """The next message of the unicast socket; None where it was refused.
+
+        Raises:
+            zmq.Again: nothing is there.
+        """
+        frame = self._receive(_NO_WAIT)
+        if frame[:2] != BATCH_MAGIC:
+            return self._accept(frame, self._other_unicast_frames)
+        try:
+            self._unpacked = split(frame)
+        except CodecError as error:
+            self._drops.add(error.reason, str(error))
+            return None
+        self._unpacked.reverse()
+        return self._take_unpacked()
+
+    def _take_unpacked(self) -> Message | None:
+        """The next message of the batch that was taken last; None where all were refused."""
+        while self._unpacked:
+            message = self._accept(self._unpacked.pop(), _no_other_frames)
+            if message is not None:
+                return message
+        return None
 
     def _take_broadcast(self) -> Message | None:
         """The next message of the broadcast socket; None where it was refused, or where there is none."""
@@ -339,23 +361,8 @@ class ZmqDriver(FramedDriver):
                 (self._listening.add if notice[:1] == b"\1" else self._listening.discard)(notice[1:])
 
 
-def _send_all(send: functools.partial[Any], frames: Sequence[Buffer]) -> bool:
-    """Send all frames or none: only the first can find no room."""
-    try:
-        if len(frames) == 1:
-            send(frames[0], _NO_WAIT)
-            return True
-        send(frames[0], _SEND_MORE)
-    except zmq.Again:
-        return False
-    except zmq.ZMQError as error:
-        raise DriverSendError(f"the socket failed: {error}") from error
-    last = len(frames) - 1
-    for number in range(1, last + 1):
-        frame = frames[number]
-        size = len(frame) if isinstance(frame, bytes) else memoryview(frame).nbytes
-        send(frame, _NO_WAIT if number == last else _SEND_MORE, size < _COPY_BELOW)
-    return True
+def _no_other_frames() -> Sequence[Any]:
+    return ()
 
 
 def _is_endpoint(address: Any) -> bool:
