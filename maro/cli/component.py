@@ -1,7 +1,8 @@
 """`maro component`: runs one component's program, and ends its process with a code that says what to do next.
 
 The program runs in this process, as `python SCRIPT` or `python -m MODULE` would run it. Around it: SIGTERM and SIGINT
-become a clean leave, exceptions become exit codes (`maro.utils.exit_code`), and containers get their names.
+become a clean leave, exceptions become exit codes (`maro.utils.exit_code`), and containers get their names and their
+health mark (`maro.cli.health`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from maro.cli.health import keep_health_mark
 from maro.cli.signals import LeaveRequests, flush_streams, report
 from maro.utils.exit_code import NON_RESTART_EXIT_CODE, SUCCESS_EXIT_CODE, exit_code_for
+from maro.utils.home import maro_home
 
 EXIT_ZERO_VARIABLE = "MARO_EXIT_ZERO_FOR_DO_NOT_RESTART"
 """Set to 1 where a restart policy can't tell exit codes apart: "do not restart" then ends with 0."""
@@ -43,6 +46,7 @@ def run_component(target: str, args: Sequence[str], debug: bool = False) -> int:
     Raises:
         UnusableTarget: there is nothing at `target` that could be run.
     """
+    keep_health_mark(os.environ)
     # Here, not in the signal handler: a signal might come while the program itself is importing the same module.
     from maro.communication.lifetime import LeaveGroup
 
@@ -100,15 +104,28 @@ def _run(target: str, args: Sequence[str]) -> None:
     if path.is_file() or path.suffix == ".py" or os.sep in target:
         _check_script(path)
         sys.argv = [target, *args]
-        sys.path.insert(0, str(path.resolve().parent))
+        _search_first(path.resolve().parent)
         namespace = runpy.run_path(target, run_name="__main__")
     else:
         # As `python -m` does, the folder is entered by its name, so that a later chdir changes nothing.
-        sys.path.insert(0, str(Path.cwd()))
+        _search_first(Path.cwd())
         _check_module(target)
         sys.argv = [target, *args]
         namespace = runpy.run_module(target, run_name="__main__", alter_sys=True)
     _keep_as_main(namespace)
+
+
+def _search_first(folder: Path) -> None:
+    """Let imports look in the program's folder first; last where that is the folder with the deployed copy.
+
+    Processes that the program starts look in the same order, and must not find a `maro` there that may be of another
+    version.
+    """
+    try:
+        deployed = maro_home().resolve() == folder.resolve()
+    except FileNotFoundError:  # no home, so nothing is deployed
+        deployed = False
+    sys.path.insert(len(sys.path) if deployed else 0, str(folder))
 
 
 def _keep_as_main(namespace: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from maro import __version__
+from maro.cli.meta import meta
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,7 +15,10 @@ from maro import __version__
 @click.option("--debug", is_flag=True, help="Show what the command does, and whole tracebacks.")
 @click.pass_context
 def command(ctx: click.Context, debug: bool) -> None:
-    """Message passing for learner/actor systems that survives crashes."""
+    """Message passing for learner/actor systems that survives crashes.
+
+    `maro COMMAND --help` tells more about a command.
+    """
     from maro.utils.logger import set_cli_debug
 
     set_cli_debug(debug)
@@ -50,6 +54,9 @@ def component(ctx: click.Context, target: str, args: tuple[str, ...]) -> None:
     if debug:
         log.debug(f"{target!r} has ended; the exit code is {exit_code}")
     sys.exit(exit_code)
+
+
+command.add_command(meta)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from maro.cli.component import EXIT_ZERO_VARIABLE
 from tests.support.programs import component, started
 from tests.support.programs import write_program as write
 from tests.support.waiting import eventually
@@ -252,15 +253,25 @@ def test_the_librarys_errors_have_exit_codes(tmp_path: Path, error: str, code: i
         assert "why" in program.stderr
 
 
-@pytest.mark.parametrize(("ending", "code"), [("DriverTypeError", 0), ("PeersRejoinTimeout", 65), ("ValueError", 1)])
-def test_do_not_restart_can_end_with_0(tmp_path: Path, ending: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("value", "ending", "code"),
+    [
+        ("1", "DriverTypeError('why')", 0),
+        ("1", "SystemExit(64)", 0),
+        ("1", "PeersRejoinTimeout('why')", 65),
+        ("1", "ValueError('why')", 1),
+        ("0", "DriverTypeError('why')", 64),
+        ("", "DriverTypeError('why')", 64),
+    ],
+)
+def test_do_not_restart_can_end_with_0(tmp_path: Path, value: str, ending: str, code: int) -> None:
     """Where only "on failure" restarts are to be had, 0 is the way to say that a restart is no use."""
-    # Given a program that ends by an error, where such a restart policy is in force
-    script = f"from maro.utils.exception.communication_exception import *\nraise {ending}('why')"
-    environment = {"MARO_EXIT_ZERO_FOR_DO_NOT_RESTART": "1"}
+    # Given a program that ends by an error, where such a restart policy is in force or not
+    script = f"from maro.utils.exception.communication_exception import *\nraise {ending}"
+    environment = {EXIT_ZERO_VARIABLE: value}
     # When it runs
     with component(write(tmp_path / "actor.py", script), folder=tmp_path, environment=environment) as program:
-        # Then 64 alone has become 0
+        # Then 64 alone has become 0, and that only where 1 asks for it
         assert program.exit_code() == code, program.output()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
-from maro.cli.component import container_names
+from maro.cli.component import _CONTAINER_MARK, container_names
 from tests.support.programs import component, started
 from tests.support.programs import write_program as write
 
@@ -123,13 +124,17 @@ def test_multiprocessing_works_in_a_component(tmp_path: Path) -> None:
 
 
 def test_the_command_tells_its_version_and_its_use(tmp_path: Path) -> None:
-    """`--version` and `--help` are there, and `component` is listed."""
-    for option, said in (("--version", "maro, version "), ("--help", "component")):
+    """`--version` and `--help` are there, with a line on each command."""
+    uses = (
+        "  component  Run one component's program.\n",
+        "  meta       Put topologies and image files into ~/.maro.\n",
+    )
+    for option, said in (("--version", ("maro, version ",)), ("--help", uses)):
         # Given the command, When it is asked
         with started([sys.executable, "-m", "maro.cli", option], tmp_path) as program:
             # Then it answers
             assert program.exit_code() == 0, program.output()
-            assert said in program.stdout
+            assert all(line in program.stdout for line in said), program.output()
 
 
 NOTHING: dict[str, str] = {}
@@ -154,3 +159,54 @@ def test_containers_of_a_topology_are_named_after_their_hostname(
     """Only where a topology says the type, only in a container, and never over a name that was given."""
     # Given an environment, When names are made for it, Then they are these
     assert container_names(environment, "3f2a", in_container) == expected
+
+
+IN_A_CONTAINER = """
+    import sys
+    from pathlib import Path
+    from maro.cli import component
+    component._CONTAINER_MARK = Path(sys.argv[1])
+    sys.exit(component.run_component(sys.argv[2], []))
+"""
+"""The entry point on a machine where this file would make a container."""
+
+SHOWS_ITS_NAMES = """
+    import os
+    from maro.communication.settings import group_from_environment
+    print(os.environ.get("COMPONENT_NAME"), os.environ.get("CONTAINER_NAME"))
+    if "COMPONENT_TYPE" in os.environ:
+        print(group_from_environment()["component_type"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("in_container", "given", "expected"),
+    [
+        (True, {"COMPONENT_TYPE": "actor"}, "actor_proxy_{host} {host}\nactor\n"),
+        (True, {"COMPONENT_TYPE": "actor", "COMPONENT_NAME": "actor_proxy_old"}, "actor_proxy_old {host}\nactor\n"),
+        (True, {}, "None None\n"),
+        (False, {"COMPONENT_TYPE": "actor"}, "None None\nactor\n"),
+    ],
+)
+def test_a_program_in_a_container_finds_its_names(
+    tmp_path: Path, in_container: bool, given: dict[str, str], expected: str
+) -> None:
+    """The variables are set when the program runs: where its type is given, and only in a container."""
+    # Given a machine that is a container, or is none
+    mark = tmp_path / "container-mark"
+    if in_container:
+        write(mark, "")
+    entry = write(tmp_path / "entry.py", IN_A_CONTAINER)
+    program_path = write(tmp_path / "actor.py", SHOWS_ITS_NAMES)
+    given = {"MARO_GROUP": "group", "MARO_REDIS": "localhost", "MARO_PEERS": "learner=1", **given}
+    # When a component starts there
+    with started([sys.executable, entry, mark, program_path], tmp_path, given) as program:
+        # Then it is called after the type and the hostname
+        assert program.exit_code() == 0, program.output()
+        assert program.stdout == expected.format(host=socket.gethostname())
+
+
+def test_a_container_is_told_by_the_engines_mark() -> None:
+    """The file that container engines put into every container."""
+    # Given the entry point, When it looks for a container, Then there
+    assert Path("/.dockerenv") == _CONTAINER_MARK
