@@ -1,0 +1,1 @@
+"""Tests with real containers: images, topologies, and peers that are killed, stopped, paused and cut off."""
