@@ -218,8 +218,11 @@ class Directory:
             except StoreUnavailableError as error:
                 logger.warning("%s could not announce that it is %s: %s", self._name(), kind.value, error)
 
-    def stop(self, kind: NoticeKind | None) -> None:
-        """Stop renewing, and end the registration as `kind`; None leaves it to whoever took the name."""
+    def stop(self, kind: NoticeKind | None, *, mailbox_is_in_use: bool = False) -> None:
+        """Stop renewing, and end the registration as `kind`; None leaves it to whoever took the name.
+
+        A mailbox that another thread waits on stays open; its process ends.
+        """
         self._stopping = True
         self._poke()
         if self._thread is not None:
@@ -232,7 +235,8 @@ class Directory:
         self._store.close()
         self._control_receiver.close()
         self._control_sender.close()
-        self.mailbox.close()
+        if not mailbox_is_in_use:
+            self.mailbox.close()
 
     # Called by the directory's thread, or by a simulation.
 

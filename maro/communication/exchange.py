@@ -358,7 +358,7 @@ class Exchange:
 
     def deregister(self, kind: NoticeKind) -> None:
         """End the registration and nothing else: the process ends while a call is under way, which has the sockets."""
-        self.directory.stop(None if self.membership.fenced_by is not None else kind)
+        self.directory.stop(None if self.membership.fenced_by is not None else kind, mailbox_is_in_use=True)
 
     # Inside.
 

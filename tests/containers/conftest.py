@@ -11,7 +11,7 @@ from typing import Any
 
 import docker
 import pytest
-from docker.errors import ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from maro.testbed.compose_project import ComposeProject, NoEngineError, ServiceContainer, connect_to_engine
 from tests.support.container_budget import containers
@@ -70,10 +70,13 @@ class Topology(ComposeProject):
         return {container.component for container in self.containers(service)}
 
     def registered(self, component_type: str) -> set[str]:
-        """The names in the group's table of a type, as Redis has it now."""
-        group = self.file.stem
-        done = self.container("redis").container.exec_run(["redis-cli", "--raw", "hkeys", f"{group}:{component_type}"])
-        return set(done.output.decode().split())
+        """The names in the group's table of a type, as Redis has it now; none while it is down."""
+        command = ["redis-cli", "--raw", "hkeys", f"{self.file.stem}:{component_type}"]
+        try:
+            done = self.container("redis").container.exec_run(command)
+        except APIError:  # it is about to be started again
+            return set()
+        return set(done.output.decode().split()) if done.exit_code == 0 else set()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,24 @@ def run(engine: docker.DockerClient) -> Iterator[Run]:
         stack.enter_context(containers(3))
         network = stack.enter_context(Network(docker_network_kw={"labels": LABELS}))
 
-        def start(image: str, command: list[str], name: str = "", **options: Any) -> Container:
+        def start(
+            image: str,
+            command: list[str],
+            name: str = "",
+            environment: Mapping[str, str] | None = None,
+            program: Path | None = None,
+            **options: Any,
+        ) -> Container:
             made = (
                 DockerContainer(image)
                 .with_command(command)
+                .with_envs(**(environment or {}))
                 .with_network(network)
                 .with_network_aliases(name or f"c-{uuid.uuid4().hex[:8]}")
                 .with_kwargs(labels=LABELS, init=True, **options)
             )
+            if program is not None:
+                made.with_volume_mapping(str(program), "/program.py", "ro")
             stack.enter_context(made)
             container = made.get_wrapped_container()
             stack.callback(lambda: print(f"--- {command} wrote:\n{container.logs().decode()}"))
@@ -65,12 +75,12 @@ def group(run: Run) -> Callable[..., Container]:
     return component
 
 
-def program(tmp_path: Path, source: str) -> dict[str, Any]:
-    """Options that put a program of one's own into a container, as `/program.py`."""
+def program(tmp_path: Path, source: str) -> Path:
+    """A program of one's own, which is `/program.py` in the container that gets it."""
     path = tmp_path / "program.py"
     path.write_text(source)
     path.chmod(0o644)
-    return {"volumes": {str(path): {"bind": "/program.py", "mode": "ro"}}}
+    return path
 
 
 def ended(container: Container) -> dict[str, Any]:
@@ -84,9 +94,14 @@ def ended(container: Container) -> dict[str, Any]:
     return eventually(look, WITHIN_S, lambda: f"the end of it; it wrote {container.logs()!r}") or {}
 
 
-def health(container: Container) -> str:
+def health(container: Container) -> dict[str, Any]:
+    """What the engine's health checks have found: `Status`, and the `Log` of the checks themselves."""
     container.reload()
-    return str(container.attrs["State"]["Health"]["Status"])
+    return {"Status": "", "Log": [], **container.attrs["State"].get("Health", {})}
+
+
+def is_healthy(container: Container) -> bool:
+    return bool(health(container)["Status"] == "healthy")
 
 
 def test_it_adds_at_most_150_megabytes_to_its_base(engine: docker.DockerClient) -> None:
@@ -100,9 +115,9 @@ def test_it_adds_at_most_150_megabytes_to_its_base(engine: docker.DockerClient) 
 
 def test_it_runs_components_by_nobody_special(engine: docker.DockerClient, run: Run, tmp_path: Path) -> None:
     """Exec form, so that signals reach the component; an ordinary user; tools to build with are not in there."""
-    options = program(tmp_path, "import os; print('user', os.getuid())")
+    source = "import os; print('user', os.getuid())"
 
-    container = run(MARO_IMAGE, ["/program.py"], **options)
+    container = run(MARO_IMAGE, ["/program.py"], program=program(tmp_path, source))
 
     assert ended(container)["ExitCode"] == 0
     assert int(container.logs().decode().split()[-1]) >= 1000
@@ -124,7 +139,7 @@ def test_it_runs_components_by_nobody_special(engine: docker.DockerClient, run: 
 )
 def test_its_exit_code_says_what_to_do_next(run: Run, tmp_path: Path, source: str, code: int) -> None:
     """0 nothing, 64 do not restart, 65 end the whole job, else a crash."""
-    container = run(MARO_IMAGE, ["/program.py"], **program(tmp_path, source))
+    container = run(MARO_IMAGE, ["/program.py"], program=program(tmp_path, source))
 
     assert ended(container)["ExitCode"] == code, container.logs()
 
@@ -139,8 +154,8 @@ def test_a_restart_policy_brings_back_what_crashed_but_not_what_is_not_to_be_res
 
     # When a restart policy watches over them
     asked = {"environment": {"MARO_EXIT_ZERO_FOR_DO_NOT_RESTART": "1"}}
-    stays = run(MARO_IMAGE, ["/program.py"], **program(tmp_path, forbidden), **policy, **asked)
-    hidden = run(MARO_IMAGE, ["/program.py"], **program(tmp_path, forbidden), **policy)
+    stays = run(MARO_IMAGE, ["/program.py"], program=program(tmp_path, forbidden), **policy, **asked)
+    hidden = run(MARO_IMAGE, ["/program.py"], program=program(tmp_path, forbidden), **policy)
 
     # Then the first ends with 0 and stays down, and without the variable its code is seen, and it came back
     assert ended(stays)["ExitCode"] == 0
@@ -153,14 +168,14 @@ def test_healthy_means_joined(group: Callable[..., Container]) -> None:
     """Not yet while its peers are missing, and from then on; its name is its type and its hostname."""
     # Given an actor without a learner
     actor = group("actor", "learner=1")
-    eventually(lambda: len(actor.attrs["State"]["Health"]["Log"]) or actor.reload(), WITHIN_S, "a first health check")
-    assert health(actor) == "starting"
+    eventually(lambda: health(actor)["Log"], WITHIN_S, "a first health check")
+    assert health(actor)["Status"] == "starting"
 
     # When the learner is there
     learner = group("learner", "actor=1")
 
     # Then both are healthy, and know each other by name
-    eventually(lambda: health(actor) == "healthy" and health(learner) == "healthy", WITHIN_S, "both healthy")
+    eventually(lambda: is_healthy(actor) and is_healthy(learner), WITHIN_S, "both healthy")
     assert f"actor_proxy_{actor.attrs['Config']['Hostname']}" in learner.logs().decode()
 
 
@@ -170,7 +185,7 @@ def test_docker_stop_ends_it_cleanly_whatever_it_does(group: Callable[..., Conta
     waiting = group("actor", "learner=1,critic=1")
     playing = group("actor", "learner=1")
     learner = group("learner", "actor=1")
-    eventually(lambda: health(playing) == "healthy", WITHIN_S, "the playing actor healthy")
+    eventually(lambda: is_healthy(playing), WITHIN_S, "the playing actor healthy")
 
     # When the engine stops them
     for container in (waiting, playing, learner):

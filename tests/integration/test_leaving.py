@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ import redis
 
 from maro.communication import Proxy, SessionMessage, SessionType
 from maro.utils.exception.communication_exception import DriverSendError, ProxyClosedError
-from tests.support.components import Group, await_peers, receive_until, request
+from tests.support.components import WITHIN_S, Group, await_peers, receive_until, request
+from tests.support.programs import started, write_program
 from tests.support.waiting import eventually
 
 LONG = {"enable_rejoin": True, "lease_s": 60.0, "minimal_peers": 0, "enable_message_cache_for_rejoin": True}
@@ -130,6 +133,37 @@ def test_a_forked_child_does_not_deregister_its_parent(group: Group) -> None:
     assert replies is not None and len(replies) == 1
     assert learner.peers_name["actor"] == ["actor.1"]
     assert is_registered(group)
+
+
+def test_a_program_that_ends_while_a_thread_receives_ends_quietly(group: Group, tmp_path: Path) -> None:
+    """The exit hook gives the component up as gone; the thread, which still waits, must not fail over that."""
+    # Given a learner, and an actor that receives in a daemon thread
+    program = write_program(
+        tmp_path / "actor.py",
+        f"""
+        import sys, threading
+        from maro.communication import Proxy
+
+        proxy = Proxy("{group.name}", "actor", {{"learner": 1}}, redis_address="{group.redis.url}",
+                      component_name="actor.1", enable_rejoin=True, minimal_peers=0, lease_s=60.0)
+        first = threading.Event()
+
+        def receive():
+            for message in proxy.receive(timeout=-1):
+                first.set()
+
+        threading.Thread(target=receive, daemon=True).start()
+        first.wait()
+        """,
+    )
+    with started([sys.executable, str(program)], tmp_path) as actor:
+        learner = group.proxy("learner", {"actor": 1}, **LONG)
+        # When the program comes to its end
+        learner.isend(request(learner, "actor.1"))
+        actor.process.wait(WITHIN_S)
+        # Then everybody knows, and nothing was said about it
+        await_peers(learner, "actor", [])
+        assert (actor.process.returncode, actor.stderr) == (0, ""), actor.output()
 
 
 def test_close_delivers_what_was_sent(group: Group) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ("scripts/demo", "scripts/test", "scripts/check", "scripts/bench")
+SCRIPTS = ("scripts/demo", "scripts/test", "scripts/check", "scripts/bench", "scripts/engine", "scripts/matrix")
 
 
 @pytest.fixture

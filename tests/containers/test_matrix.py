@@ -1,0 +1,166 @@
+"""The matrix as its user starts it, but for the set-up: real cells, one that passes and some that can't."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import docker
+import pytest
+
+from maro.testbed.cell import PROJECT_PREFIX
+from maro.testbed.compose_project import remove_projects
+from tests.containers.conftest import IMAGES, ROOT
+from tests.support.container_budget import containers
+from tests.support.programs import Program, started
+from tests.support.waiting import eventually
+
+MATRIX = [sys.executable, "-m", "maro.testbed.matrix"]
+PARAMETER_SERVER = (ROOT / "compose" / "parameter-server.yaml").read_text()
+CONTAINERS = 4
+"""Of a parameter server with two workers: these, the server, and Redis."""
+WITHIN_S = 700.0
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of the command, its files in a folder."""
+    with containers(CONTAINERS), started([*MATRIX, *places(folder), *arguments], folder, IMAGES) as matrix:
+        return matrix.exit_code(WITHIN_S), matrix.output()
+
+
+def places(folder: Path) -> list[str]:
+    return ["--junit", str(folder / "matrix.xml"), "--logs", str(folder / "logs")]
+
+
+def case(folder: Path) -> ElementTree.Element:
+    """The only test case of the results."""
+    (found,) = ElementTree.parse(folder / "matrix.xml").getroot().iter("testcase")
+    return found
+
+
+def changed(folder: Path, before: str, after: str) -> Path:
+    """A copy of the parameter server's compose file with something else in it."""
+    assert before in PARAMETER_SERVER
+    file = folder / "changed.yaml"
+    file.write_text(PARAMETER_SERVER.replace(before, after).replace("../docker", str(ROOT / "docker")))
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(engine: docker.DockerClient, tmp_path: Path) -> Iterator[None]:
+    """However a test ends, its containers end with it."""
+    yield
+    names = project_names(tmp_path)
+    remove_projects(lambda name: name in names)
+
+
+def project_names(folder: Path) -> set[str]:
+    """The projects of the cells whose logs are in a folder."""
+    return {f"{PROJECT_PREFIX}{logs.name.rpartition('-')[2]}" for logs in (folder / "logs").glob("*")}
+
+
+def projects_left(engine: docker.DockerClient, folder: Path) -> list[str]:
+    """What is left of the cells whose logs are in a folder."""
+    names = project_names(folder)
+    found = [
+        *(one.labels for one in engine.containers.list(all=True, ignore_removed=True)),
+        *(one.attrs["Labels"] for one in engine.networks.list()),
+    ]
+    return [labels["com.docker.compose.project"] for labels in found if names.intersection(labels.values())]
+
+
+def test_a_cell_with_a_crash_passes(tmp_path: Path) -> None:
+    """A worker is crashed, comes back, and the end is reached."""
+    # Given a topology, When it is run where containers are started again
+    arguments = ("--topology", "parameter-server", "--restart", "on-failure", "--size", "2")
+    code, output = run(tmp_path, *arguments)
+
+    # Then it passes, one worker was crashed, and the results say so
+    assert code == 0, output
+    assert "1 passed" in output
+    result = case(tmp_path)
+    assert result.get("classname") == "maro.matrix.parameter-server"
+    assert result.get("name") == "restart on-failure, size 2"
+    assert result.find("failure") is None
+    crashed = result.findtext("system-out") or ""
+    assert crashed.startswith("crashed: worker-") and "back in" in crashed
+    # And no logs are kept
+    assert list((tmp_path / "logs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "restart", "reason"),
+    [
+        ("parameter_server.server,", "parameter_server.nobody,", "no", "server-1 ended with code"),
+        ("parameter_server.worker,", "parameter_server.nobody,", "on-failure", "worker-"),
+        ("replicas: ${WORKERS:-4}", "replicas: 1", "no", "there are 1 containers of worker"),
+        ("restart: ${RESTART:-on-failure:10}", "restart: on-failure:7", "no", "has the restart policy on-failure:7"),
+        ("[redis-server, /etc/maro", "[redis-server, /nowhere", "no", "redis"),
+    ],
+    ids=["server", "worker", "size", "policy", "start"],
+)
+def test_a_cell_that_can_not_pass_fails(
+    engine: docker.DockerClient, tmp_path: Path, before: str, after: str, restart: str, reason: str
+) -> None:
+    """A topology with a mistake fails soon, with the reason, its logs are kept, and nothing else is."""
+    # Given a compose file with a mistake
+    file = changed(tmp_path, before, after)
+
+    # When it is run
+    code, output = run(tmp_path, "--file", str(file), "--restart", restart, "--size", "2")
+
+    # Then that has failed for this reason, and not because time was up
+    assert code == 1, output
+    failure = case(tmp_path).find("failure")
+    assert failure is not None and failure.text is not None
+    assert reason in failure.text
+    assert "within" not in failure.text
+    # And its logs are there, and named
+    (logs,) = (tmp_path / "logs").iterdir()
+    assert f"logs: {logs}" in (case(tmp_path).findtext("system-out") or "")
+    assert str(logs) in output
+    assert (logs / "compose.log").exists()
+    assert projects_left(engine, tmp_path) == []
+
+
+def test_a_cell_without_an_end_is_ended(engine: docker.DockerClient, tmp_path: Path) -> None:
+    """A server that waits for a third worker waits for ever; its time is up before."""
+    # Given a compose file whose server expects one worker more than there are, When it is run
+    file = changed(tmp_path, "MARO_PEERS: worker=${WORKERS:-4}", "MARO_PEERS: worker=3")
+    code, output = run(tmp_path, "--file", str(file), "--restart", "no", "--size", "2", "--timeout", "25")
+
+    # Then it has failed because its time was up
+    assert code == 1, output
+    assert "within 25 s" in output
+    assert projects_left(engine, tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_matrix_leaves_nothing_behind(
+    engine: docker.DockerClient, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Its containers are removed, and the results name the cells that were not run."""
+    # Given a cell that runs
+    command = [*MATRIX, *places(tmp_path), "--topology", "parameter-server", "--restart", "no"]
+    with containers(CONTAINERS), started(command, tmp_path, IMAGES) as matrix:
+        eventually(lambda: has_containers(engine, matrix, tmp_path), 120.0, matrix.output)
+
+        # When it is interrupted
+        matrix.signal(number)
+
+        # Then it ends with the code for that
+        assert matrix.exit_code(120.0) == 130, matrix.output()
+    assert "1 interrupted, 1 not run" in matrix.output()
+    cases = ElementTree.parse(tmp_path / "matrix.xml").getroot().iter("testcase")
+    assert [one.get("message") for found in cases for one in found.findall("skipped")] == ["interrupted", "not run"]
+    # And nothing is left but logs
+    assert projects_left(engine, tmp_path) == []
+
+
+def has_containers(engine: docker.DockerClient, matrix: Program, folder: Path) -> bool:
+    """Whether the cell that runs has got as far as containers."""
+    assert matrix.process.poll() is None, matrix.output()
+    return bool(projects_left(engine, folder))
