@@ -118,11 +118,11 @@ def test_an_actor_that_is_paused_for_longer_than_a_lease_goes_on_where_it_was(ro
     """The others go on without it meanwhile."""
     # Given an actor that is frozen until its lease is over
     paused = an_actor(rollout)
-    paused.container.pause()
+    paused.pause()
     await_absence(rollout, paused.component)
 
     # When it thaws
-    paused.container.unpause()
+    paused.unpause()
 
     # Then it plays again, as the same process
     await_more_episodes(rollout, *rollout.names("actor"))

@@ -2,20 +2,23 @@
 
     maro component maro.testbed.workloads.rollout.actor --seed 1
 
-It plays until it is told to end (SIGTERM, Ctrl-C). Whatever happens to the learner, to Redis or to itself, the same
-rule brings it back into play: who has had no weights for a while asks for them.
+Learners may share it: it plays for each in turn. It plays until it is told to end (SIGTERM, Ctrl-C). Whatever happens
+to a learner, to Redis or to itself, the same rule brings it back into play: whoever has sent nothing for a while is
+asked for weights.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import time
 
 from maro.communication import Message, Proxy, SessionMessage, SessionType, group_from_environment
 from maro.testbed.workloads.rollout.policy import ActorCritic
 from maro.testbed.workloads.rollout.trajectory import evaluate, make_environment, play_episode, random_stream
 
-PATIENCE_MS = 2000
-"""After so long without weights the actor asks for them."""
+PATIENCE_S = 2.0
+"""A learner that has sent nothing for so long is asked for weights."""
 
 
 class Actor:
@@ -30,31 +33,46 @@ class Actor:
         self.proxy = proxy
         self.seed = seed
         self.environment = make_environment()
+        self.turns: dict[str, Message] = {}
+        """By learner, the newest weights that were not played yet; the learner whose turn it is comes first."""
+        self.ask_due: dict[str, float] = {}
+        """By learner, when it will have been silent for too long."""
 
     def run(self) -> None:
         """Play, until the process is told to end."""
-        self.ask()
         while True:
-            weights = self.newest_weights()
-            if weights is None:
-                self.ask()
-            else:
-                self.play(weights)
+            self.ask_the_silent()
+            self.receive()
+            if self.turns:
+                self.play(self.turns.pop(next(iter(self.turns))))
 
-    def ask(self) -> None:
-        """Tell the learner, whatever its name is by now, that there is somebody to play."""
-        self.proxy.ibroadcast("learner", "ready", SessionType.NOTIFICATION)
+    def ask_the_silent(self) -> None:
+        """Tell learners that have sent nothing for a while that there is somebody to play."""
+        learners = self.proxy.peers_name["learner"]
+        if not learners:
+            # With nobody there, this waits for one to come.
+            self.proxy.ibroadcast("learner", "ready", SessionType.NOTIFICATION)
+            self.ask_due.clear()
+        for learner in learners:
+            if time.monotonic() >= self.ask_due.get(learner, -math.inf):
+                self.proxy.isend(SessionMessage("ready", self.proxy.name, learner, None, SessionType.NOTIFICATION))
+                self.give_time(learner)
 
-    def newest_weights(self) -> Message | None:
-        """The last weights of those that have come, waiting for some; evaluations are played on the way."""
-        newest = None
-        for timeout in (PATIENCE_MS, 0):
+    def receive(self) -> None:
+        """Take in what has come, waiting for something if there is nothing to play; evaluations are played here."""
+        due = min((self.ask_due.get(name, math.inf) for name in self.proxy.peers_name["learner"]), default=math.inf)
+        patience_s = min(PATIENCE_S, max(0.0, due - time.monotonic()))
+        for timeout in (0 if self.turns else math.ceil(patience_s * 1000), 0):
             for message in self.proxy.receive(is_continuous=timeout == 0, timeout=timeout):
                 if message.tag == "weights":
-                    newest = message
+                    self.turns[message.source] = message
                 elif message.tag == "evaluate":
                     self.evaluate(message)
-        return newest
+                self.give_time(message.source)
+
+    def give_time(self, learner: str) -> None:
+        """The learner has sent something, or was asked: it is not silent yet."""
+        self.ask_due[learner] = time.monotonic() + PATIENCE_S
 
     def play(self, weights: Message) -> None:
         """Play an episode with these weights, and send it."""

@@ -10,23 +10,18 @@ code 0, when an evaluation has reached the goal.
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from maro.communication import Message, Proxy, SessionType, dist, group_from_environment
+from maro.testbed.workloads.reporting import Report, Reporter, Write, print_json, text_printer
 from maro.testbed.workloads.rollout.settings import TrainingSettings
 from maro.testbed.workloads.rollout.trainer import Trainer
 
 ENOUGH = "actor:trajectory:100%"
 """The event that makes an update."""
-REPORT_EVERY_S = 0.25
-
-Report = Callable[[dict[str, Any]], None]
 
 
 class Learner:
@@ -34,17 +29,17 @@ class Learner:
 
     Args:
         settings: of the training.
-        report: told how it goes, now and then and at the end.
+        write: told how it goes, now and then and at the end.
     """
 
-    def __init__(self, settings: TrainingSettings, report: Report) -> None:
+    def __init__(self, settings: TrainingSettings, write: Write) -> None:
         self.trainer = Trainer(settings)
         self.episodes_by_actor: Counter[str] = Counter()
         self.stale = 0
         """Trajectories that were too old to learn from."""
-        self._report = report
-        self._started = time.monotonic()
-        self._reported = 0.0
+        self.ended = False
+        """Whether the training is over: what still comes is ignored."""
+        self.report = Reporter(write, self.figures)
 
     def weights(self) -> dict[str, Any]:
         """What actors need to play."""
@@ -79,76 +74,112 @@ class Learner:
                 returns.extend(reply.payload)
         self.trainer.record_evaluation(returns[:wanted])
 
-    def report(self, event: str, actors: list[str], who: str | None = None) -> None:
-        """Say how it goes; progress at most a few times a second."""
-        now = time.monotonic()
-        if event == "progress" and now - self._reported < REPORT_EVERY_S:
-            return
-        self._reported = now
+    def finish(self, proxy: Proxy) -> None:
+        """An evaluation has reached the goal: leave the group, which ends the launch."""
+        self.ended = True
+        self.report("finished", actors=proxy.peers_name["actor"])
+        proxy.close()
+
+    def figures(self) -> Report:
+        """How far the training has come, for reports."""
         trainer = self.trainer
-        self._report(
-            {
-                "event": event,
-                "who": who,
-                "at": time.time(),
-                "seconds": round(now - self._started, 3),
-                "version": trainer.version,
-                "episodes": trainer.episodes,
-                "steps": trainer.steps,
-                "mean_return": round(trainer.mean_return, 2),
-                "evaluation": round(trainer.best_mean, 2) if np.isfinite(trainer.best_mean) else None,
-                "stale": self.stale,
-                "actors": actors,
-                "episodes_by_actor": dict(self.episodes_by_actor),
-            }
-        )
+        return {
+            "version": trainer.version,
+            "episodes": trainer.episodes,
+            "steps": trainer.steps,
+            "mean_return": round(trainer.mean_return, 2),
+            "evaluation": round(trainer.best_mean, 2) if np.isfinite(trainer.best_mean) else None,
+            "stale": self.stale,
+            "episodes_by_actor": dict(self.episodes_by_actor),
+        }
 
 
 def on_ready(learner: Learner, proxy: Proxy, messages: list[Message]) -> None:
     """An actor has come (back), or has had no weights for a while."""
     for message in messages:
-        learner.report("ready", proxy.peers_name["actor"], message.source)
+        learner.report("ready", message.source, actors=proxy.peers_name["actor"])
         proxy.reply(message, tag="weights", payload=learner.weights())
 
 
 def on_trajectories(learner: Learner, proxy: Proxy, messages: list[Message]) -> None:
     """Every actor has played: learn, and send them the new weights."""
+    if learner.ended:
+        return
     learner.learn(messages)
     if learner.trainer.evaluation_due:
-        learner.report("evaluating", proxy.peers_name["actor"])
+        learner.report("evaluating", actors=proxy.peers_name["actor"])
         learner.evaluate(proxy)
     if learner.trainer.finished:
-        learner.report("finished", proxy.peers_name["actor"])
-        proxy.close()  # this ends the launch
+        learner.finish(proxy)
         return
-    learner.report("progress", proxy.peers_name["actor"])
+    learner.report("progress", actors=proxy.peers_name["actor"])
     proxy.ibroadcast("actor", "weights", SessionType.NOTIFICATION, learner.weights())
 
 
-def print_json(report: dict[str, Any]) -> None:
-    """One line for programs."""
-    print(json.dumps(report), flush=True)
-
-
-def print_text(report: dict[str, Any]) -> None:
-    """One line for people."""
+def describe(report: Report) -> str:
+    """The figures of a report, for people."""
     evaluation = "" if report["evaluation"] is None else f"  evaluation {report['evaluation']:.1f}"
-    print(
-        f"{report['seconds']:6.1f} s  {report['event']:<10}  {report['who'] or '':<12}update {report['version']:4d}  "
-        f"episodes {report['episodes']:5d}  mean return {report['mean_return']:6.1f}{evaluation}",
-        flush=True,
+    return (
+        f"update {report['version']:4d}  episodes {report['episodes']:5d}  "
+        f"mean return {report['mean_return']:6.1f}{evaluation}"
     )
+
+
+def parse_arguments(description: str | None, target: float) -> argparse.Namespace:
+    """The command line of a learner: `seed`, `target`, `max_updates`, `json`.
+
+    Args:
+        description: what `--help` says of the program.
+        target: the default of `--target`.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of everything random in the training; default 0")
+    parser.add_argument(
+        "--target",
+        type=_return,
+        default=target,
+        metavar="RETURN",
+        help="mean return of the evaluation that ends the training, at most 500; default %(default)g",
+    )
+    parser.add_argument(
+        "--max-updates",
+        type=int,
+        default=TrainingSettings().max_updates,
+        metavar="N",
+        help="updates after which the training has failed; default %(default)s",
+    )
+    parser.add_argument("--json", action="store_true", help="report as lines of JSON")
+    return parser.parse_args()
+
+
+def training_settings(arguments: argparse.Namespace) -> TrainingSettings:
+    """The settings of a training that was asked for on the command line.
+
+    The target holds for the training episodes too, from which an evaluation is made: they explore, so an evaluation is
+    rarely worse than they are.
+    """
+    return TrainingSettings(
+        seed=arguments.seed,
+        training_target=arguments.target,
+        evaluation_target=arguments.target,
+        max_updates=arguments.max_updates,
+    )
+
+
+def _return(text: str) -> float:
+    """A mean return, from the command line."""
+    value = float(text)
+    if not 0 < value <= 500:
+        raise argparse.ArgumentTypeError(f"a mean return lies above 0 and is at most 500, not {value:g}")
+    return value
 
 
 def main() -> None:
     """Join the group that the environment names, and train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="of everything random in the training; default 0")
-    parser.add_argument("--json", action="store_true", help="report as lines of JSON")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__, TrainingSettings().evaluation_target)
     with Proxy(**group_from_environment(), enable_rejoin=True) as proxy:
         component = dist(proxy, {"actor:ready:1": on_ready, ENOUGH: on_trajectories})(Learner)
-        component(TrainingSettings(seed=arguments.seed), print_json if arguments.json else print_text).launch()
+        component(training_settings(arguments), print_json if arguments.json else text_printer(describe)).launch()
 
 
 if __name__ == "__main__":
