@@ -82,7 +82,8 @@ class Reports:
 
         def read() -> None:
             for line in output:
-                self._reports.append(json.loads(line))
+                if line.startswith("{"):  # the library shows its warnings there as well
+                    self._reports.append(json.loads(line))
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
