@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import queue
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +16,7 @@ from benchmarks.goals import ACTORS, REQUIRED_RETURN
 from benchmarks.harness import MeasurementError
 from maro.testbed.launcher import LocalComponent, LocalGroup
 from maro.testbed.redis_server import RedisServer
+from maro.testbed.report_reader import ReportReader, ReportsLostError
 
 _WORKLOAD = "maro.testbed.workloads.rollout"
 _TRAINING_LIMIT_S = 600.0
@@ -87,27 +85,22 @@ def make_training(seed: int, seconds: float, last: Mapping[str, Any]) -> Trainin
 
 def _last_report(learner: LocalComponent, actors: list[LocalComponent], deadline: float) -> dict[str, Any]:
     """Follow the learner to its end, and return what it said last."""
-    reports: queue.Queue[dict[str, Any] | None] = queue.Queue()
-
-    def read() -> None:
-        for line in learner.process.stdout or ():
-            reports.put(json.loads(line))
-        reports.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
+    reports = ReportReader(learner.process.stdout or ())
     last: dict[str, Any] = {}
     while True:
         left_s = deadline - time.monotonic()
         try:
-            report = reports.get(timeout=max(0.0, min(_SILENCE_S, left_s)))
-        except queue.Empty:
+            arrival = reports.next(max(0.0, min(_SILENCE_S, left_s)))
+        except TimeoutError:
             raise MeasurementError(
                 f"the learner said nothing for {_SILENCE_S:.0f} s, or trains for more than {_TRAINING_LIMIT_S:.0f} s; "
                 f"its last report is {last}:\n{learner.last_lines()}"
             ) from None
-        if report is None:
+        except ReportsLostError as error:
+            raise MeasurementError(f"{error}; the learner's last report is {last}:\n{learner.last_lines()}") from error
+        if arrival is None:
             return last
-        last = report
+        last = arrival.report
         for actor in actors:
             code = actor.process.poll()
             if code not in (None, 0):

@@ -68,7 +68,7 @@ def test_the_demo_kills_an_actor_which_its_restart_policy_brings_back(
     with containers(6), demo(tmp_path) as program:
         name = project(program)
 
-        assert program.exit_code(TRAINING_WITHIN_S) == 0, program.output()
+        assert program.exit_code(TRAINING_WITHIN_S + WITHIN_S) == 0, program.output()
 
         told = " ".join(program.stdout.replace("│", " ").split())
         assert re.search(r"killed actor-4 with SIGKILL after [\d.]+ s, and started again at once by its restart", told)

@@ -68,3 +68,22 @@ def test_help_and_bad_options() -> None:
     assert "--no-kill" in helped.stdout
     wrong = subprocess.run([*DEMO, "--actors", "0"], env=environment, capture_output=True, timeout=60, check=False)
     assert wrong.returncode == 2
+
+
+def test_a_redis_of_ones_choice_does_not_go_with_containers() -> None:
+    """Given --docker and --redis, which can't both be had, the demo says why, without looking for an engine."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DOCKER_HOST": "unix:///nobody/listens/here.sock"}
+    command = [*DEMO, "--docker", "--redis", "embedded"]
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    assert "--redis does not go with --docker" in refused.stderr
+
+
+def test_without_an_engine_the_demo_in_containers_says_what_to_do(tmp_path: Path) -> None:
+    """Given no engine, --docker fails with one sentence and a hint, and leaves no folder without logs."""
+    with started([*DEMO, "--docker"], tmp_path, {"DOCKER_HOST": "unix:///nobody/here.sock", "TMPDIR": "."}) as demo:
+        assert demo.exit_code(60) == 1, demo.output()
+        assert demo.stdout.startswith("The demo failed: ")
+        assert "https://docs.docker.com/engine/install/" in demo.stdout
+        assert "The logs are in" not in demo.stdout
+        assert not list(tmp_path.glob("maro-demo-*"))
