@@ -6,13 +6,16 @@ that the engine does not know, so that whoever comes after a crash can clear up 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,7 @@ _NUMBER_LABEL = "com.docker.compose.container-number"
 _KILL_ALL = ["sh", "-c", "kill -9 -1"]
 """Ends every process of the container but the first, which `init: true` makes somebody else than the component."""
 _ASK_EVERY_S = 0.1
+_FREEZE_ATTEMPTS = 10
 
 
 class ComposeError(Exception):
@@ -63,13 +67,14 @@ class ComposeProject:
 
     # What Compose does.
 
-    def up(self, *arguments: str) -> None:
+    def up(self, *arguments: str, give_up: Callable[[], bool] | None = None) -> None:
         """Create and start what is missing, in the background.
 
         Args:
             arguments: more of `docker compose up`, such as `--scale actor=8`, or the names of services.
+            give_up: as that of `compose`.
         """
-        self.compose("up", "--detach", "--quiet-pull", *arguments)
+        self.compose("up", "--detach", "--quiet-pull", *arguments, give_up=give_up)
 
     def up_attached(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start as a person would who watches; the output of all containers goes to `compose.log`."""
@@ -83,25 +88,37 @@ class ComposeProject:
                 start_new_session=True,
             )
 
-    def compose(self, *arguments: str) -> str:
+    def compose(self, *arguments: str, give_up: Callable[[], bool] | None = None) -> str:
         """Run a command of Compose for this project, and return what it printed.
+
+        Ctrl-C in a terminal does not reach the command, which might be removing everything.
+
+        Args:
+            arguments: the command.
+            give_up: asked several times a second; once it says yes the command is ended, and so has failed.
 
         Raises:
             ComposeError: it failed.
         """
-        done = subprocess.run(
+        with subprocess.Popen(
             [*self._command, *arguments],
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-        )
+            start_new_session=True,
+        ) as command:
+            try:
+                printed, said = _communicate(command, give_up)
+            except BaseException:
+                _signal_session(command, signal.SIGKILL)
+                raise
         with (self.logs / "compose.log").open("a") as log:
-            log.write(f"$ docker compose {' '.join(arguments)}\n{done.stdout}{done.stderr}")
-        if done.returncode:
-            raise ComposeError(f"`docker compose {' '.join(arguments)}` of {self.name} failed:\n{done.stderr.strip()}")
-        return done.stdout
+            log.write(f"$ docker compose {' '.join(arguments)}\n{printed}{said}")
+        if command.returncode:
+            raise ComposeError(f"`docker compose {' '.join(arguments)}` of {self.name} failed:\n{said.strip()}")
+        return printed
 
     def down(self) -> None:
         """Stop and remove everything, the logs of each container kept as a file."""
@@ -203,6 +220,19 @@ class ServiceContainer:
         return int(self.state()["RestartCount"])
 
     @property
+    def restart_policy(self) -> str:
+        """As Compose writes it: `no`, `on-failure:10`."""
+        policy = self.container.attrs["HostConfig"]["RestartPolicy"]
+        count = policy.get("MaximumRetryCount")
+        return f"{policy['Name']}:{count}" if count else policy["Name"] or "no"
+
+    @property
+    def started_at_s(self) -> float:
+        """When it was last started, in seconds of the epoch."""
+        whole, _, fraction = str(self.state()["StartedAt"]).rstrip("Z").partition(".")  # with nanoseconds
+        return datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp() + float(f"0.{fraction or 0}")
+
+    @property
     def health(self) -> str:
         """`starting`, `healthy` or `unhealthy`; empty where it has no health check."""
         return str(self.state().get("Health", {}).get("Status", ""))
@@ -233,6 +263,27 @@ class ServiceContainer:
         """
         self.container.exec_run(_KILL_ALL)
 
+    def pause(self) -> None:
+        """Freeze every process of the container.
+
+        Raises:
+            ComposeError: the engine could not.
+        """
+        from docker.errors import APIError
+
+        for attempt in range(1, _FREEZE_ATTEMPTS + 1):
+            try:
+                self.container.pause()
+                return
+            except APIError as error:
+                # With cgroups of version 1 the engine gives up, and thaws, where processes are too busy to be frozen.
+                if "unable to freeze" not in str(error) or attempt == _FREEZE_ATTEMPTS:
+                    raise ComposeError(f"{self.label} could not be paused: {error}") from error
+
+    def unpause(self) -> None:
+        """Let it go on."""
+        self.container.unpause()
+
     def log(self, last_lines: int | None = None) -> str:
         """What it has printed, over all of its starts."""
         tail: Any = "all" if last_lines is None else last_lines
@@ -242,6 +293,24 @@ class ServiceContainer:
     def reports(self) -> list[dict[str, Any]]:
         """The lines of JSON among what it has printed."""
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+
+
+def _communicate(command: subprocess.Popen[str], give_up: Callable[[], bool] | None) -> tuple[str, str]:
+    """What the command writes to its two outputs; it is ended once `give_up` says so."""
+    while give_up is not None:
+        try:
+            return command.communicate(timeout=_ASK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            if give_up():
+                _signal_session(command, signal.SIGTERM)
+                give_up = None
+    return command.communicate()
+
+
+def _signal_session(command: subprocess.Popen[str], number: int) -> None:
+    """Send a signal to the command and what it has started: Compose is a program of its own behind `docker`."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(command.pid, number)
 
 
 def connect_to_engine() -> docker.DockerClient:

@@ -164,4 +164,5 @@ def test_the_command_to_type_can_be_typed(tmp_path: Path) -> None:
     """A home folder with a space in its name is quoted."""
     # Given such a folder, When asked, Then the path is one word for a shell
     write(tmp_path / "a home" / "compose" / "rollout.yaml", "services: {}")
-    assert compose_command(tmp_path / "a home") == f"docker compose -f '{tmp_path}/a home/compose/rollout.yaml' up --build"
+    expected = f"docker compose -f '{tmp_path}/a home/compose/rollout.yaml' up --build"
+    assert compose_command(tmp_path / "a home") == expected
