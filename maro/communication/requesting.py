@@ -48,7 +48,10 @@ class Requester:
 
     def send_at_once(self, message: Message) -> bool:
         """Send one message if nothing else is to be done first; False means: `send`."""
-        encoded = self._encode(message)
+        try:
+            encoded = self._encoder.encode(message)
+        except CodecError as error:
+            raise self._unsendable(message, error) from error
         return self._exchange.post_at_once(message.destination, message.session_id, encoded, soon=True)
 
     def send(self, message: Message, deadline: Deadline, *, awaited: bool) -> Sent | None:
@@ -162,9 +165,12 @@ class Requester:
         try:
             return self._encoder.encode(message)
         except CodecError as error:
-            raise DriverSendError(
-                f"{self._name!r} can't send a message with tag {message.tag!r} to {message.destination!r}: {error}"
-            ) from error
+            raise self._unsendable(message, error) from error
+
+    def _unsendable(self, message: Message, error: CodecError) -> DriverSendError:
+        return DriverSendError(
+            f"{self._name!r} can't send a message with tag {message.tag!r} to {message.destination!r}: {error}"
+        )
 
     def _delivered(self, names: Iterable[str]) -> Sent:
         sent = Sent([], [])

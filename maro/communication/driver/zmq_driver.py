@@ -85,6 +85,9 @@ class ZmqDriver(FramedDriver):
         self._protocol = protocol
         self._outgoing = Outgoing(component_type, limits.max_bytes)
         self._connections = self._outgoing.connections
+        # Without a call in between: every message passes here.
+        self.send_frames = self._outgoing.send  # type: ignore[method-assign]
+        self.send_soon = self._outgoing.send_soon  # type: ignore[method-assign]
         self._unpacked: list[bytes] = []
         """The packets of a batch that were not taken yet, the last first."""
         self._listening: set[bytes] = set()
