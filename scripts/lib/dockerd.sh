@@ -96,12 +96,23 @@ engine_launch() {
             say "started a Docker engine $(engine_version) (process $(engine_pid), log in $ENGINE_LOG)"
             return
         fi
+        set_networks_aside
         # What a killed engine left behind may take a moment to go.
         [ "$tries" = 3 ] || sleep 2
     done
     tail -n 5 "$ENGINE_LOG" >&2
     say "the Docker engine does not start; the lines above say why, $ENGINE_LOG says more"
     return 1
+}
+
+# set_networks_aside: an engine that ended while it made a network may have noted half of it, over which every later one
+# panics (reservePools in moby's libnetwork). Without the file the networks are forgotten, and can be made again.
+set_networks_aside() {
+    local file="${MARO_ENGINE_ROOT:-/var/lib/docker}${MARO_ENGINE_ROOT:+/data}/network/files/local-kv.db"
+    if [ -f "$file" ] && grep -q 'libnetwork.*reservePools' "$ENGINE_LOG"; then
+        mv -f "$file" "$file.broken"
+        say "an earlier engine left its list of networks broken: it is now $file.broken, and a new one is begun"
+    fi
 }
 
 # clear_pid_files: an engine that was killed leaves its pid files, and the next one would wait for the dead.
