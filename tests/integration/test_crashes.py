@@ -265,8 +265,11 @@ def test_a_peer_that_dies_after_replying_owes_nothing(group: Group) -> None:
     # Given an actor that replied and was killed
     learner, actor = group.pair(minimal_peers=0, **REJOIN)
     ids = learner.isend(request(learner, "actor.1", "quick"))
+    later = learner.isend(request(learner, "actor.1", "later"))
     assert ids is not None
     actor.ask("reply_to_next")
+    actor.ask("reply_to_next")
+    learner.receive_by_id(later, timeout=20_000)  # so the first reply has arrived, too: it was sent before
     actor.kill()
     # When the reply is asked for
     replies = learner.receive_by_id(ids, timeout=-1)
