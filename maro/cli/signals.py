@@ -55,6 +55,9 @@ class LeaveRequests:
         """Take SIGTERM and SIGINT from now on. Only the main thread can do this."""
         for signum in _SIGNALS:
             self._previous[signum] = signal.signal(signum, self._handle)
+        # The last exit hook to run, for it is the first: after it nothing is left that could be asked to end, and the
+        # interpreter, which forgets its handlers on the way out, would die of the signal with another exit code.
+        atexit.register(_ignore_signals)
         os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._restore)
 
     def code_has_ended(self) -> None:
@@ -99,6 +102,12 @@ class LeaveRequests:
         )
         # While threads run the interpreter has not come to the exit hooks, and a proxy may be open in one of them.
         _end_at_once(self.exit_code, run_hooks=bool(names))
+
+
+def _ignore_signals() -> None:
+    with contextlib.suppress(ValueError):  # not in the main thread: then the process is being ended at once
+        for signum in _SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
 
 
 def report(text: str) -> None:

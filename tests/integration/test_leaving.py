@@ -14,7 +14,7 @@ import redis
 from maro.communication import Proxy, SessionMessage, SessionType
 from maro.utils.exception.communication_exception import DriverSendError, ProxyClosedError
 from tests.support.components import WITHIN_S, Group, await_peers, receive_until, request
-from tests.support.programs import started, write_program
+from tests.support.programs import component, started, write_program
 from tests.support.waiting import eventually
 
 LONG = {"enable_rejoin": True, "lease_s": 60.0, "minimal_peers": 0, "enable_message_cache_for_rejoin": True}
@@ -259,3 +259,20 @@ def test_a_component_that_was_told_to_leave_while_it_waits_for_peers(group: Grou
     # Then it ends with 0, and is not registered any more
     assert waiting.exit_code() == 0
     assert not is_registered(group)
+
+
+def test_a_signal_after_the_last_exit_hook_changes_nothing(tmp_path: Path) -> None:
+    """The interpreter takes a while to end; it must not die of a signal then, with another exit code."""
+    program = write_program(
+        tmp_path / "program.py",
+        """
+        import atexit
+
+        atexit.register(print, "nearly over", flush=True)
+        """,
+    )
+    for _ in range(5):
+        with component(program, folder=tmp_path) as ending:
+            ending.wait_for_line("nearly over")
+            ending.signal(signal.SIGTERM)
+            assert ending.exit_code() == 0, ending.output()
