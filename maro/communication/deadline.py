@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from maro.communication import clock
 
 
 class Deadline:
@@ -11,7 +11,7 @@ class Deadline:
     __slots__ = ("at_s",)
 
     def __init__(self, timeout_ms: float) -> None:
-        self.at_s = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
+        self.at_s = None if timeout_ms < 0 else clock.monotonic() + timeout_ms / 1000
 
     @classmethod
     def in_s(cls, seconds: float) -> Deadline:
@@ -26,8 +26,8 @@ class Deadline:
 
     def passed(self) -> bool:
         """Whether time is up."""
-        return self.at_s is not None and time.monotonic() >= self.at_s
+        return self.at_s is not None and clock.monotonic() >= self.at_s
 
     def left_ms(self) -> float | None:
         """Milliseconds until then; None without end."""
-        return None if self.at_s is None else max(0.0, (self.at_s - time.monotonic()) * 1000)
+        return None if self.at_s is None else max(0.0, (self.at_s - clock.monotonic()) * 1000)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from maro.communication import clock as clocks
 from maro.communication.membership import Notice, NoticeKind, PeerRecord
 from maro.communication.registration import (
     GroupStore,
@@ -35,11 +35,11 @@ class MemoryServer:
     """In place of a Redis server: shared by the stores of all components.
 
     Args:
-        clock: seconds; a simulation gives its own.
+        clock: seconds; by default those that all of the package goes by.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self.clock = clock or clocks.monotonic
         self.available = True
         """Set to False, it does not answer, as a server that was stopped; leases run on."""
         self.lock = threading.RLock()

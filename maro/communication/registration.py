@@ -7,9 +7,10 @@ incarnation, a lease that it renews, and a history that outlives both.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from maro.communication.membership import Notice, NoticeKind, PeerRecord
 from maro.utils.exception.communication_exception import RejoinBudgetError
@@ -101,6 +102,16 @@ def judge_renewal(mine: int, lease: int | None, record: int | None, history: int
     return Renewal.HELD if lease == mine and record == mine else Renewal.RESTORED
 
 
+class Watch(Protocol):
+    """What calls a directory's step, again and again."""
+
+    def poke(self) -> None:
+        """Have it called now."""
+
+    def stop(self) -> None:
+        """Return when it is not under way, and will not be called any more. A second call does nothing."""
+
+
 class GroupStore(ABC):
     """Where a group keeps who is in it. Every method may raise StoreUnavailableError.
 
@@ -163,3 +174,14 @@ class GroupStore(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connections."""
+
+    def watch(self, step: Callable[[], float | None]) -> Watch | None:
+        """Call `step` at once, whenever the seconds that it returned have passed, and when a notice has come.
+
+        A store may do so in its own way, as one that lives in simulated time must. None: there is nothing of the kind,
+        and the directory has a thread for it.
+
+        Args:
+            step: returns the seconds until it is due again, None to end.
+        """
+        return None

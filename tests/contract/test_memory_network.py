@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from hypothesis import given, settings
@@ -146,3 +147,72 @@ def test_senders_take_turns() -> None:
     assert "other" in arrived(receiver)[:2]
     for driver in (first, second, receiver):
         driver.close()
+
+
+def test_an_address_is_taken_over_with_what_others_hold_for_it() -> None:
+    """What its first owner had not read is lost; what was sent since is the successor's, whoever it was meant for."""
+    network, _, sender, receiver = network_of_two()
+    send(sender, "unread")
+    address = receiver.address[7]
+    receiver.close()
+    send(sender, "for nobody")
+    assert network.next_arrival_s(address) is not None
+    heard: list[str] = []
+    assert network.bind(lambda: heard.append("sent"), address) == address
+    assert network.holds_back(sender.address[7], address, "peer") is False
+    frames = network.collect(address)
+    assert frames is not None and b"for nobody" in frames[0]
+    assert network.collect(address) is None
+    send(sender, "more")
+    assert heard == ["sent"]
+    sender.close()
+
+
+def test_a_connection_that_is_made_anew_loses_a_run() -> None:
+    """Of what was on its way, chosen by the seed, in one direction; later packets arrive."""
+    lost = set()
+    for seed in range(20):
+        network, _, sender, receiver = network_of_two(seed)
+        send(sender, *range(10))
+        send(receiver, "back")
+        count = network.reset(sender.address[7], receiver.address[7], "peer")
+        send(sender, 10)
+        got = arrived(receiver)
+        missing = sorted(set(range(11)) - set(got))
+        assert got == sorted(got) and got[-1] == 10 and len(missing) == count
+        assert not missing or missing == list(range(missing[0], missing[-1] + 1))
+        assert arrived(sender) == ["back"]
+        lost.add(count)
+        sender.close()
+        receiver.close()
+    assert len(lost) > 5
+
+
+def test_a_sender_without_room_is_woken_when_there_is_some() -> None:
+    """By whatever makes the room: a receiver that reads, a connection made anew, an address given up."""
+    for free in ("collect", "reset", "unbind"):
+        network = MemoryNetwork(5)
+        woken: list[str] = []
+        sender, address = network.bind(functools.partial(woken.append, "room")), network.bind(int)
+        while network.transmit(sender, address, (b"packet",), 8):
+            pass
+        assert not network.has_room(sender, address, 8)
+        if free == "reset":
+            while network.reset(sender, address) == 0:
+                pass
+        else:
+            getattr(network, free)(address)
+        assert woken == ["room"], free
+        assert network.has_room(sender, address, 8)
+
+
+def test_a_sender_has_a_connection_for_each_name() -> None:
+    """Closing that to a peer which is no more takes nothing from that to the one which has its address now."""
+    _, _, sender, receiver = network_of_two()
+    sender.connect({"other": receiver.address})
+    sender.send(message("first"))
+    sender.send(message("second", to="other"))
+    sender.disconnect({"peer": receiver.address})
+    assert arrived(receiver) == ["second"]
+    sender.close()
+    receiver.close()
