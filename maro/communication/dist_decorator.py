@@ -20,7 +20,8 @@ def dist(proxy: Proxy, handler_dict: Mapping[Event, Callable[..., Any]]) -> Call
     constructor and attributes are the class's own (its methods call `super()` without arguments: the name of the class
     now means the subclass). `launch()` receives until the proxy is closed and calls
     `handler(instance, proxy, messages)` once for every time that an event is satisfied, also when peers that came or
-    went make it so. What waits belongs to one launch. A handler's exception leaves `launch()`.
+    went make it so. What waits belongs to one launch. Messages are finished when every handler that they were given to
+    has returned. A handler's exception leaves `launch()`: its messages, and all that wait, then stay unfinished.
 
     Args:
         proxy: receives the messages; its peers are those that events speak of.
@@ -46,8 +47,7 @@ def dist(proxy: Proxy, handler_dict: Mapping[Event, Callable[..., Any]]) -> Call
             for message in proxy.receive(is_continuous=True, timeout=-1, wake_on_peer_change=True):
                 if message is not None:
                     table.push(message, auto_trigger=False)
-                for handler, messages in table.get():
-                    handler(self, proxy, messages)
+                table.trigger(self, proxy)
 
         launch.__qualname__ = f"{local_class.__qualname__}.launch"
         launch.__module__ = local_class.__module__

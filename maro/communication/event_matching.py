@@ -2,6 +2,9 @@
 
 Nothing is ever searched. A message is looked up under the few patterns that it can match; a change in a leaf moves up
 its tree only as long as it changes what holds there; a message knows the leaves that it waits in.
+
+A message that waits in an event is held by it once, in however many leaves (see `receipts`). Who takes it out of the
+event gets its receipt too, and lets it go when its work is done.
 """
 
 from __future__ import annotations
@@ -15,17 +18,23 @@ from operator import attrgetter
 from maro.communication.event_syntax import ANY, Operation, SuffixTree, UnitEvent, parse_unit, tag_text
 from maro.communication.message import Message
 from maro.communication.peers_view import PeersView
+from maro.communication.receipts import Receipt
+
+Taken = tuple[list[Message], list[Receipt]]
+"""Messages that were taken out of an event, and the receipts of those that have one, which are still held."""
 
 
 class Held:
-    """A message that waits in one event: its arrival number, and the leaves of that event that count it."""
+    """A message that waits in one event: its arrival number, receipt, and the leaves of that event that count it."""
 
-    __slots__ = ("leaves", "message", "number")
+    __slots__ = ("leaves", "message", "number", "receipt")
 
     def __init__(self, number: int, message: Message, leaves: Sequence[Leaf]) -> None:
         self.number = number
         self.message = message
         self.leaves = leaves
+        # The one that is held must be the one that is let go, whatever a handler does to the message.
+        self.receipt = message.receipt
 
 
 class Leaf:
@@ -60,7 +69,11 @@ class Leaf:
 
     def choose(self, chosen: dict[int, Held]) -> None:
         """Add the oldest messages that this leaf requires; only for a leaf that holds."""
-        chosen.update(islice(self.waiting.items(), self.required))
+        if self.required == 1:  # the usual one, at a third of the cost
+            oldest = next(iter(self.waiting))
+            chosen[oldest] = self.waiting[oldest]
+        else:
+            chosen.update(islice(self.waiting.items(), self.required))
 
     def _judge(self) -> None:
         holds = 0 < self.required <= len(self.waiting)
@@ -136,31 +149,44 @@ class EventState:
     def hold(self, number: int, message: Message, leaves: Sequence[Leaf]) -> None:
         """Let a message wait in some of this event's leaves, under a number higher than all before."""
         held = Held(number, message, leaves)
+        if message.receipt is not None:
+            message.receipt.hold()
         for leaf in leaves:
             leaf.add(held)
 
-    def take(self) -> list[Message]:
-        """Hand out the messages that satisfy the event, in order of arrival, each once; they leave every leaf.
+    def take(self) -> Taken:
+        """The messages that satisfy the event, in order of arrival, each once; they leave every leaf, and stay held.
 
         Only for an event that is satisfied. Takes at least one message.
         """
         chosen: dict[int, Held] = {}
         self._root.choose(chosen)
-        messages = []
+        messages: list[Message] = []
+        receipts: list[Receipt] = []
         for number in sorted(chosen):
             held = chosen[number]
             for leaf in held.leaves:
                 leaf.remove(number)
             messages.append(held.message)
-        return messages
+            if held.receipt is not None:
+                receipts.append(held.receipt)
+        return messages, receipts
 
     def clear(self) -> None:
+        """Forget what waits, and let go of it."""
+        waiting = self._waiting()
         for leaf in self.leaves:
             leaf.clear()
+        for number in sorted(waiting):
+            if (receipt := waiting[number].receipt) is not None:
+                receipt.release()
 
     def waiting(self) -> int:
         """How many messages wait, each counted once."""
-        return len({number for leaf in self.leaves for number in leaf.waiting})
+        return len(self._waiting())
+
+    def _waiting(self) -> dict[int, Held]:
+        return {number: held for leaf in self.leaves for number, held in leaf.waiting.items()}
 
 
 by_position = attrgetter("position")

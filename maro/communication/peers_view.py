@@ -4,7 +4,8 @@ The view never keeps a copy of the counts, so it follows joins and leaves. What 
 
 - a mapping `{type: [names]}`, which its owner may change;
 - a live mapping, which besides offers `count(component_type)` and `type_of(name)`, and perhaps `is_present(name)`:
-  these are used instead of the lists of names, so that no look-up grows with the number of peers;
+  these are used instead of the lists of names, so that no look-up grows with the number of peers; it may also have a
+  `message_bound`, a whole number or `None`;
 - a callable without arguments that returns either.
 """
 
@@ -77,6 +78,12 @@ class PeersView:
             return ask(name)
         component_type = self.type_of(name)
         return component_type is not None and name in peers.get(component_type, ())
+
+    def message_bound(self) -> int | None:
+        """How many messages may wait unfinished before their sender stops; `None` where nothing bounds them."""
+        bound = getattr(self.mapping(), "message_bound", None)
+        # A dict that shows its keys as attributes may have a component type of that name.
+        return bound if isinstance(bound, int) else None
 
     def _search(self, name: str) -> str | None:
         peers = self.mapping()

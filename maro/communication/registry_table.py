@@ -3,6 +3,9 @@
 An event is `source:tag:amount`, or a tuple of events that ends with an operation (see `event_syntax`). The source is
 a component type, a component name or `*`; the tag is the text of a tag (an Enum member by its value) or `*`; the amount
 is a positive integer, or a percentage of the peers of that source that are in the group now, rounded up.
+
+Messages whose senders wait to hear that they are finished (those with a `receipt`) are so when no event holds them any
+more and the handlers that took them have returned.
 """
 
 from __future__ import annotations
@@ -13,11 +16,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from maro.communication.event_matching import EventState, Leaf, LeafIndex, by_position
+from maro.communication.event_matching import EventState, Leaf, LeafIndex, Taken, by_position
 from maro.communication.event_syntax import ANY, Event, Operation, SuffixTree, parse_event, parse_unit, tag_text
 from maro.communication.message import Message
-from maro.communication.peers_view import PeersName, PeersView
-from maro.utils.exception.communication_exception import PeersMissError
+from maro.communication.peers_view import PeersByType, PeersName, PeersView
+from maro.utils.exception.communication_exception import ConditionalEventSyntaxError, PeersMissError
 
 __all__ = ["ConditionalEvent", "Operation", "RegisterTable", "SuffixTree"]
 
@@ -39,7 +42,8 @@ class ConditionalEvent:
         peers_name: `{type: [names]}`, or a callable that returns it; changes in it are followed.
 
     Raises:
-        ConditionalEventSyntaxError: the event does not follow the grammar.
+        ConditionalEventSyntaxError: the event does not follow the grammar, or waits for more messages than senders
+            keep.
         PeersMissError: a source is neither a component type nor a component that the peers know.
     """
 
@@ -53,7 +57,7 @@ class ConditionalEvent:
         self._numbers = itertools.count()
 
     def push_message(self, message: Message) -> None:
-        """Let a message wait in every unit event that it matches; one that matches none is ignored."""
+        """Let a message wait in every unit event that it matches; one that matches none stays in hand, for others."""
         if leaves := self._index.matching(message):
             self._state.hold(next(self._numbers), message, leaves)
 
@@ -61,13 +65,19 @@ class ConditionalEvent:
         """Take the messages that satisfy the event, in order of arrival; empty while it is not satisfied.
 
         AND takes, for each of its operands, the oldest ones that the operand requires; OR takes those of the first
-        operand that holds. Percentages are judged by the peers that are present now.
+        operand that holds. Percentages are judged by the peers that are present now. The messages are in the caller's
+        hand then: the next `receive` of the proxy that they came from finishes them.
         """
         self._index.recount()
-        return self._state.take() if self._state.is_satisfied else []
+        if not self._state.is_satisfied:
+            return []
+        messages, receipts = self._state.take()
+        for receipt in receipts:
+            receipt.hand_out()
+        return messages
 
     def clear(self) -> None:
-        """Forget every waiting message."""
+        """Forget every waiting message, which is finished by that."""
         self._state.clear()
 
     def __repr__(self) -> str:
@@ -97,7 +107,8 @@ class RegisterTable:
         """Call `handler_fn` whenever `event` is satisfied. Events are independent: two may get the same message.
 
         Raises:
-            ConditionalEventSyntaxError: the event does not follow the grammar.
+            ConditionalEventSyntaxError: the event does not follow the grammar, or waits for more messages than senders
+                keep.
             PeersMissError: a source is neither a component type nor a component that the peers know.
             TypeError: the handler can't be called.
         """
@@ -127,35 +138,55 @@ class RegisterTable:
 
         Args:
             message: a received message.
-            auto_trigger: call `handler_fn(messages)` for every event that is satisfied now, in the order of `get`. When
-                a handler raises, what the other events are owed stays in the table.
+            auto_trigger: call the handlers of every event that is satisfied now, as `trigger` does.
         """
         leaves = self._index.matching(message)
-        if not leaves:
-            self._report_unmatched(message)
-        else:
+        if leaves:
             self._hold(message, leaves)
+        else:
+            self._drop(message)
         if auto_trigger:
-            self._recount()
-            while (satisfied := self._take_next()) is not None:
-                handler_fn, messages = satisfied
-                handler_fn(messages)
+            self.trigger()
+
+    def trigger(self, *arguments: Any) -> None:
+        """Call `handler_fn(*arguments, messages)` for every event that is satisfied now, in the order of `get`.
+
+        Messages are finished when every handler that they were given to has returned. When a handler raises, its
+        messages stay unfinished, and what the other events are owed stays in the table.
+        """
+        self._recount()
+        while (satisfied := self._take_next()) is not None:
+            handler_fn, (messages, receipts) = satisfied
+            for receipt in receipts:
+                receipt.take_up()
+            try:
+                handler_fn(*arguments, messages)
+            except BaseException:
+                for receipt in receipts:
+                    receipt.put_down()
+                raise
+            for receipt in receipts:
+                receipt.release()
 
     def get(self) -> list[tuple[Handler, list[Message]]]:
         """Take what satisfies events: `(handler, messages)`, as often per event as its messages suffice for.
 
         Events come in the order in which messages touched them, those touched by the same message as they were
         registered; then the events whose percentages mean another number because peers came or went. Messages come in
-        order of arrival.
+        order of arrival. Those that wait in no further event are in the caller's hand then: the next `receive` of the
+        proxy that they came from finishes them.
         """
         self._recount()
         satisfied = []
         while (entry := self._take_next()) is not None:
-            satisfied.append(entry)
+            handler_fn, (messages, receipts) = entry
+            for receipt in receipts:
+                receipt.hand_out()
+            satisfied.append((handler_fn, messages))
         return satisfied
 
     def clear(self) -> None:
-        """Forget every waiting message; the events stay registered."""
+        """Forget every waiting message, which is finished by that; the events stay registered."""
         for state in self._handlers:
             state.clear()
         self._touched.clear()
@@ -178,8 +209,8 @@ class RegisterTable:
         for state in self._index.recount():
             self._touched[state] = None
 
-    def _take_next(self) -> tuple[Handler, list[Message]] | None:
-        """What the first satisfied event is owed. Between two calls the table is consistent: a handler may use it."""
+    def _take_next(self) -> tuple[Handler, Taken] | None:
+        """What the first satisfied event is owed, still held by it. Between two calls a handler may use the table."""
         while self._touched:
             state = next(iter(self._touched))
             if state.is_satisfied:
@@ -187,7 +218,10 @@ class RegisterTable:
             del self._touched[state]
         return None
 
-    def _report_unmatched(self, message: Message) -> None:
+    def _drop(self, message: Message) -> None:
+        """Nobody wants the message: it is finished, and reported if it is the first of its tag."""
+        if message.receipt is not None:
+            message.receipt.finish()
         tag = tag_text(message.tag)
         if tag in self._reported_tags or len(self._reported_tags) >= _MAX_REPORTED_TAGS:
             return
@@ -207,15 +241,26 @@ class RegisterTable:
 
 
 def _checked(event: Event, peers: PeersView) -> SuffixTree:
-    """The event taken apart, its sources known."""
+    """The event taken apart, its sources known and its amounts within what senders keep."""
     tree = parse_event(event)
     types = peers.mapping()
+    bound = peers.message_bound()
     for text in tree.units():
-        source = parse_unit(text).source
-        if source != ANY and source not in types and peers.type_of(source) is None:
-            known = ", ".join(map(repr, types)) or "there are none"
-            raise PeersMissError(
-                f"the source {source!r} of the event {text!r} is neither a component type ({known}) nor a component in "
-                f"the group: correct it, or add its type to expected_peers"
+        unit = parse_unit(text)
+        _check_source(text, unit.source, types, peers)
+        if bound is not None and not unit.is_percentage and unit.amount > bound:
+            raise ConditionalEventSyntaxError(
+                f"the unit event {text!r} waits for {unit.amount} messages, but a sender stops when {bound} of its "
+                f"messages are unfinished: lower the amount, or raise max_length_for_message_cache in the whole group"
             )
     return tree
+
+
+def _check_source(text: str, source: str, types: PeersByType, peers: PeersView) -> None:
+    if source == ANY or source in types or peers.type_of(source) is not None:
+        return
+    known = ", ".join(map(repr, types)) or "there are none"
+    raise PeersMissError(
+        f"the source {source!r} of the event {text!r} is neither a component type ({known}) nor a component in "
+        f"the group: correct it, or add its type to expected_peers"
+    )

@@ -23,6 +23,7 @@ class LivePeers(Mapping[str, list[str]]):
         self.group = group
         self.lists_made = 0
         self._types = types
+        self.message_bound: int | None = None
 
     def __getitem__(self, component_type: str) -> list[str]:
         self.lists_made += 1

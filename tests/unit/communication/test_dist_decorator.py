@@ -15,6 +15,7 @@ from maro.communication.dist_decorator import dist
 from maro.communication.message import Message
 from maro.utils.exception.communication_exception import ConditionalEventSyntaxError, PeersMissError
 from tests.support.naive_events import Group, LivePeers
+from tests.support.receipts import Hand, is_finished
 
 Arrival = Message | Callable[[], object]
 
@@ -26,6 +27,7 @@ class ScriptedProxy:
         self.group: Group = {"actor": [f"actor_proxy_{number}" for number in range(4)], "learner": []}
         self.peers_name = LivePeers(self.group, dict.fromkeys(self.group["actor"], "actor"))
         self.script = list(script)
+        self.hand = Hand()
         self.closed = False
 
     def receive(
@@ -37,6 +39,7 @@ class ScriptedProxy:
             if self.closed:
                 return
             if isinstance(arrival, Message):
+                self.hand.receive(arrival)
                 yield arrival
             else:
                 arrival()
@@ -125,6 +128,54 @@ def test_a_handlers_exception_leaves_launch() -> None:
     learner = distributed(ScriptedProxy(rollout(0)), {"actor:rollout:1": fail})()
     with pytest.raises(OSError, match="no space"):
         learner.launch()
+
+
+def test_messages_are_finished_when_their_handlers_have_returned() -> None:
+    """Not while they wait, nor while they are handled, and not only when the next message is received."""
+    # Given a component that handles messages in pairs, and each by itself
+    messages = [rollout(number) for number in range(4)]
+    seen: list[tuple[str, list[bool]]] = []
+
+    def recorder(name: str) -> Callable[..., None]:
+        return lambda *_: seen.append((name, [is_finished(message) for message in messages if message.receipt]))
+
+    proxy = ScriptedProxy(*messages, lambda: seen.append(("end", list(map(is_finished, messages)))))
+    # When it is launched
+    distributed(proxy, {"actor:rollout:1": recorder("each"), "actor:*:2": recorder("pair")})().launch()
+    # Then each message was unfinished until both had returned, and finished then, before the proxy was asked for more
+    assert seen == [
+        ("each", [False]),
+        ("each", [False, False]),
+        ("pair", [False, False]),
+        ("each", [True, True, False]),
+        ("each", [True, True, False, False]),
+        ("pair", [True, True, False, False]),
+        ("end", [True, True, True, True]),
+    ]
+
+
+def test_nothing_is_finished_after_a_handlers_exception() -> None:
+    """Neither its own messages nor those that wait, nor those of another event that is satisfied by the same one."""
+    # Given a message that waits, and two that satisfy two events at once, of which the first one's handler raises
+    messages = [Message("wait", "actor_proxy_0", "learner_proxy_0"), *map(rollout, range(2))]
+    handled: list[Message] = []
+
+    def fail(*_: object) -> None:
+        raise OSError("no space")
+
+    handlers: dict[Any, Callable[..., Any]] = {
+        ("actor:wait:2", "actor:other:1", "OR"): learn,
+        ("actor:rollout:2", "AND"): fail,
+        "*:rollout:2": lambda local, proxy, messages: handled.extend(messages),
+    }
+    proxy = ScriptedProxy(*messages)
+    # When a handler's exception leaves launch, and the application receives on
+    with pytest.raises(OSError, match="no space"):
+        distributed(proxy, handlers)().launch()
+    proxy.hand.receive()
+    # Then the next incarnation gets them all
+    assert not handled
+    assert not any(map(is_finished, messages))
 
 
 def test_launches_share_nothing_that_waits() -> None:

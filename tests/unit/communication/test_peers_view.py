@@ -8,8 +8,9 @@ import pytest
 
 from maro.communication.message import Message
 from maro.communication.peers_view import PeersView
-from maro.communication.registry_table import ConditionalEvent
-from tests.support.naive_events import VIEWS, Group
+from maro.communication.registry_table import ConditionalEvent, RegisterTable
+from maro.utils.exception.communication_exception import ConditionalEventSyntaxError
+from tests.support.naive_events import VIEWS, Group, LivePeers
 
 TYPES = {
     "actor_proxy_0": "actor",
@@ -160,11 +161,40 @@ def test_a_type_named_like_a_method_of_a_live_mapping() -> None:
             except KeyError:
                 raise AttributeError(name) from None
 
-    event = ConditionalEvent("count:rollout:100%", Dotted(count=["a", "b"], type_of=["c"]))
+    event = ConditionalEvent("count:rollout:100%", Dotted(count=["a", "b"], type_of=["c"], message_bound=["d"]))
     push(event, 1, source="a")
     assert taken(event) == []
     push(event, 2, source="b")
     assert taken(event) == [1, 2]
+
+
+# How many messages may wait
+
+
+@pytest.mark.parametrize("is_callable", [False, True])
+def test_an_amount_above_what_senders_keep_is_refused(group: Group, is_callable: bool) -> None:
+    """An event that could never be satisfied is an error at once, which names the unit, the bound and the way out."""
+    # Given peers whose senders keep three messages
+    live = LivePeers(group, TYPES)
+    live.message_bound = 3
+    peers: Any = (lambda: live) if is_callable else live
+    # When events wait for as many, or for percentages, then they are fine
+    for amount in ("1", "3", "4%", "100%"):
+        ConditionalEvent(f"actor:rollout:{amount}", peers)
+    # When a part of one waits for more, then it is refused, in a table as well
+    event = ("actor:rollout:3", ("learner:update:4", "bob:rollout:1", "AND"), "OR")
+    refused = "'learner:update:4' waits for 4 messages.* 3 of its messages.*max_length_for_message_cache"
+    with pytest.raises(ConditionalEventSyntaxError, match=refused):
+        ConditionalEvent(event, peers)
+    with pytest.raises(ConditionalEventSyntaxError, match=refused):
+        RegisterTable(peers).register_event_handler(event, print)
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_no_amount_is_refused_where_nothing_bounds_it(group: Group, view: Any) -> None:
+    """Peers that know of no bound, or say that there is none, leave amounts alone."""
+    assert PeersView(view(group, TYPES)).message_bound() is None
+    ConditionalEvent("actor:rollout:999999999", view(group, TYPES))
 
 
 # What is no view
