@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from maro.communication.codec import Envelope
 from maro.communication.driver.drops import Drops
 from maro.communication.membership import Membership, PeerRecord
+from maro.communication.packets import Envelope
 
 
 class Admission:

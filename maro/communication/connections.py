@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 
-from maro.communication.codec import Route
+from maro.communication import clock
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.membership import Membership, Peer, PeerRecord
+from maro.communication.packets import Route
 from maro.utils.exception.communication_exception import PeersConnectionError, SocketTypeError
 
 logger = logging.getLogger(__name__)
@@ -66,15 +66,21 @@ class Connections:
         if process_ended:
             self._close(peer)
         elif peer.name in self._open:
-            self._absent_since[peer.name] = time.monotonic()
+            self._absent_since[peer.name] = clock.monotonic()
 
-    def close_long_absent(self) -> None:
-        """Components that crash and come back under other names must not add up to sockets that dial the dead."""
-        if self._absent_since:
-            now = time.monotonic()
-            for name, since in list(self._absent_since.items()):
-                if now - since > self._kept_s:
-                    self._close(self._membership.peers[name])
+    def close_long_absent(self) -> bool:
+        """Components that crash and come back under other names must not add up to sockets that dial the dead.
+
+        Returns:
+            Whether any connection was closed.
+        """
+        if not self._absent_since:
+            return False
+        now = clock.monotonic()
+        long_absent = [name for name, since in self._absent_since.items() if now - since > self._kept_s]
+        for name in long_absent:
+            self._close(self._membership.peers[name])
+        return bool(long_absent)
 
     def _close(self, peer: Peer) -> None:
         self._absent_since.pop(peer.name, None)

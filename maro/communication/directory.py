@@ -1,7 +1,8 @@
 """A component's view into the group's store: keeps its lease, and says what changes.
 
-One small thread talks to the store, so that a component which computes for minutes keeps its lease. What it learns
-waits in a mailbox until the caller's next operation; a descriptor that becomes readable wakes a caller that polls.
+A watch (one small thread, as a rule) talks to the store, so that a component which computes for minutes keeps its
+lease. What it learns waits in a mailbox until the caller's next operation; a descriptor that becomes readable wakes a
+caller that polls.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ import logging
 import select
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from maro.communication.membership import Fenced, Notice, NoticeKind, Observation, PeerRecord, Sighting
+from maro.communication import clock as clocks
+from maro.communication.membership import Fenced, Introduced, Notice, NoticeKind, Observation, PeerRecord, Sighting
 from maro.communication.registration import (
     GroupStore,
     Registration,
     Renewal,
     StoreUnavailableError,
     SupersededError,
+    Watch,
 )
+from maro.communication.watching import WatchThread
 
 logger = logging.getLogger(__name__)
 
 _NOTICES_KEPT = 10_000
 """Beyond, the oldest are dropped and the table is read again, which says the same."""
+_NAMES_KEPT = 10_000
 _POLL_S = 0.01
 """How often a store that can't be waited on is asked for notices."""
 _FORGET_LEASES = 10
@@ -133,32 +137,34 @@ class Directory:
         store: of the group.
         lease_s: seconds that a registration holds; it is renewed every third of it.
         reread_s: seconds between two readings of the table.
-        clock: seconds; a simulation gives its own.
+        clock: seconds; by default those that all of the package goes by.
     """
 
     def __init__(
-        self, store: GroupStore, lease_s: float, reread_s: float, clock: Callable[[], float] = time.monotonic
+        self, store: GroupStore, lease_s: float, reread_s: float, clock: Callable[[], float] | None = None
     ) -> None:
         self.mailbox = Mailbox()
         self._store = store
         self._lease_s = lease_s
         self._reread_s = reread_s
-        self._clock = clock
+        self._clock = clock or clocks.monotonic
         self._trust = Trust(lease_s)
         self._registration: Registration | None = None
         self._record: PeerRecord | None = None
         self._types: set[str] = set()
         self._guests: dict[str, set[str]] = {}
         """By type, the components that are watched though their type is not."""
+        self._wanted: dict[str, str] = {}
+        """By name, the type of each component that was asked for."""
+        self._asked_at: dict[str, float] = {}
         self._absent_since: dict[str, float | None] = {}
         """The names that are asked for, and since when each has had no lease."""
         self._subscribed = False
         self._next_renewal = 0.0
         self._next_reading = 0.0
         self._failures = 0
-        self._control_receiver, self._control_sender = socket.socketpair()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._fenced = False
+        self._watch: Watch | None = None
 
     def __repr__(self) -> str:
         return f"Directory({self._record}, watching={sorted(self._types)})"
@@ -184,10 +190,11 @@ class Directory:
         return self._record
 
     def start(self, types: Iterable[str]) -> None:
-        """Watch the components of these types, from a thread."""
+        """Watch the components of these types, beside the caller."""
         self._types.update(types)
-        self._thread = threading.Thread(target=self._run, name=f"maro-directory-{self._name()}", daemon=True)
-        self._thread.start()
+        self._watch = self._store.watch(self._due) or WatchThread(
+            f"maro-directory-{self._name()}", self._due_or_to_be_asked, self._notice_fd, self._resubscribe
+        )
 
     def watch(self, record: PeerRecord) -> None:
         """Watch one more component, of whatever type."""
@@ -205,10 +212,22 @@ class Directory:
                 return record if self._store.leases([name])[name] == record.incarnation else None
         return None
 
+    def look_up(self, component_type: str, name: str) -> None:
+        """Find a component's record, and leave an `Introduced` if it holds a lease. At most once in a lease time."""
+        now = self._clock()
+        if now - self._asked_at.get(name, float("-inf")) >= self._lease_s:
+            if len(self._asked_at) >= _NAMES_KEPT:
+                self._asked_at.clear()
+            self._asked_at[name] = now
+            self._wanted[name] = component_type
+            if self._watch is not None:
+                self._watch.poke()
+
     def refresh(self) -> None:
         """Read the table now rather than when it is due."""
         self._next_reading = 0.0
-        self._poke()
+        if self._watch is not None:
+            self._watch.poke()
 
     def announce(self, kind: NoticeKind) -> None:
         """Tell the group something about oneself; that nobody can be told is logged."""
@@ -223,22 +242,18 @@ class Directory:
 
         A mailbox that another thread waits on stays open; its process ends.
         """
-        self._stopping = True
-        self._poke()
-        if self._thread is not None:
-            self._thread.join()
+        if self._watch is not None:
+            self._watch.stop()
         if kind is not None and self._record is not None:
             try:
                 self._store.deregister(self._record, kind)
             except StoreUnavailableError as error:
                 logger.warning("%s could not deregister; its lease runs out instead: %s", self._name(), error)
         self._store.close()
-        self._control_receiver.close()
-        self._control_sender.close()
         if not mailbox_is_in_use:
             self.mailbox.close()
 
-    # Called by the directory's thread, or by a simulation.
+    # Called by the watch.
 
     def step(self, now: float) -> float:
         """Do what is due; returns the seconds until something is due again."""
@@ -252,6 +267,7 @@ class Directory:
                 self._renew(now)
             for notice in self._store.notices():
                 self._note(notice)
+            self._find_wanted()
             if self.mailbox.overflowed:
                 self.mailbox.overflowed = False
                 self._next_reading = now
@@ -264,32 +280,28 @@ class Directory:
                 logger.info("%s reaches the group's store again", self._name())
                 self._failures = 0
         except SupersededError as error:
-            self._stopping = True
+            self._fenced = True
             self.mailbox.put(Fenced(error.newer))
         except StoreUnavailableError as error:
             return self._failed(error)
         return max(0.0, min(self._next_renewal, self._next_reading) - now)
 
-    def _run(self) -> None:
-        while not self._stopping:
-            wait_s = self.step(self._clock())
-            if self._stopping:
-                return
-            fd = self._store.notice_fd() if self._subscribed else None
-            if fd is None and self._subscribed:
-                wait_s = min(wait_s, _POLL_S)
-            watched = [self._control_receiver.fileno(), *([] if fd is None else [fd])]
-            try:
-                ready = select.select(watched, [], [], wait_s)[0]
-            except (OSError, ValueError):  # the subscription's socket was closed under our hands
-                self._subscribed = False
-                continue
-            if self._control_receiver.fileno() in ready:
-                self._control_receiver.recv(4096)
+    def _due(self) -> float | None:
+        wait_s = self.step(self._clock())
+        return None if self._fenced else wait_s
 
-    def _poke(self) -> None:
-        with contextlib.suppress(OSError):
-            self._control_sender.send(b"\0")
+    def _due_or_to_be_asked(self) -> float | None:
+        """As `_due`, for a thread that nothing wakes where the store has no descriptor."""
+        wait_s = self._due()
+        if wait_s is not None and self._subscribed and self._store.notice_fd() is None:
+            return min(wait_s, _POLL_S)
+        return wait_s
+
+    def _notice_fd(self) -> int | None:
+        return self._store.notice_fd() if self._subscribed else None
+
+    def _resubscribe(self) -> None:
+        self._subscribed = False
 
     def _name(self) -> str:
         return self._registration.name if self._registration else "a component"
@@ -320,6 +332,14 @@ class Directory:
         if record.component_type in self._types or record.name in self._absent_since:
             self._absent_since.setdefault(record.name, None)
             self.mailbox.put(notice)
+
+    def _find_wanted(self) -> None:
+        for name, component_type in list(self._wanted.items()):
+            record = self.find(component_type, name)
+            self._wanted.pop(name, None)
+            if record is not None:
+                self.watch(record)
+                self.mailbox.put(Introduced(record))
 
     def _read_tables(self, now: float) -> None:
         records = [record for component_type in self._types for record in self._store.records(component_type)]

@@ -1,7 +1,7 @@
 """The insides of a Proxy: carries messages between a component and its peers, whatever happens to them meanwhile.
 
-It owns the driver and what may wait on the way (outbox, inbox), takes in what the directory saw, and carries out what
-follows from it. Everything runs in the thread that calls.
+It owns the driver and what may wait on the way, takes in what the directory saw, and carries out what follows from it.
+Everything runs in the thread that calls, but for `flush_late`.
 """
 
 from __future__ import annotations
@@ -9,22 +9,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from maro.communication import clock
 from maro.communication.admission import Admission
-from maro.communication.codec import Encoded, Route
 from maro.communication.connections import Connections
 from maro.communication.deadline import Deadline
-from maro.communication.delivery import Kept, Outbox, Posted
+from maro.communication.delivery import BLOCKED, Delivery
 from maro.communication.directory import Directory
 from maro.communication.driver.abs_driver import AbsDriver
+from maro.communication.flusher import Flusher, Pace
+from maro.communication.guard import ThreadGuard
 from maro.communication.membership import Change, ChangeKind, Membership, NoticeKind, Peer, PeerRecord, PeerState
 from maro.communication.message import Message
+from maro.communication.outbound import Outbound
+from maro.communication.packets import Encoded, Envelope
+from maro.communication.posting import Posting
 from maro.communication.registration import StoreUnavailableError
 from maro.communication.sessions import Collection as ReplyCollection
 from maro.communication.sessions import Inbox, Requests
 from maro.communication.settings import ProxySettings
+from maro.communication.streams import StreamReceipt
 from maro.utils.exception.communication_exception import (
     ComponentFencedError,
-    DriverSendError,
+    DriverTypeError,
     PeersMissError,
     PeersRejoinTimeout,
     ProxyClosedError,
@@ -34,10 +40,12 @@ from maro.utils.logger import DummyLogger, InternalLogger
 logger = logging.getLogger(__name__)
 
 _READ_WHILE_BLOCKED = 1000
-"""How many messages a blocked sender takes in, so that two that send to each other do not block for ever."""
+"""How many messages a blocked sender takes in, so that two that send to each other do not block for ever. With the
+message cache on their caches are the bound."""
 _LAST_WORDS_MS = 250
 """How long replies of a peer that is gone are still waited for: the news of its end, which come by another way, may
 be faster than what it sent before."""
+_MESSAGES = Pace.MESSAGES
 
 
 class Exchange:
@@ -49,6 +57,9 @@ class Exchange:
         driver: with which it registered.
         directory: watching the group already.
         log: told of what happens to peers.
+
+    Raises:
+        DriverTypeError: the message cache is on, and the driver can't number messages.
     """
 
     def __init__(
@@ -59,33 +70,49 @@ class Exchange:
         directory: Directory,
         log: InternalLogger | DummyLogger,
     ) -> None:
+        if settings.enable_message_cache and not driver.carries_envelopes:
+            raise DriverTypeError(
+                f"{type(driver).__name__} can't number messages, which the message cache needs; derive it from "
+                "FramedDriver, or leave enable_message_cache_for_rejoin off"
+            )
         self.driver = driver
         self.directory = directory
+        self.guard = ThreadGuard(f"the Proxy of {settings.name!r}")
         self.membership = Membership(settings.name, settings.expected_peers, settings.enable_rejoin, settings.lease_s)
-        self.outbox: Outbox[Encoded] = Outbox(settings.max_length_for_message_cache)
+        self.delivery: Delivery[Encoded] = Delivery(
+            settings.max_length_for_message_cache if settings.enable_message_cache else None
+        )
         self.inbox = Inbox()
         self.requests = Requests()
-        self.ready: dict[str, Route] = {}
-        """The routes to the peers that can be sent to at once: present, and nothing waits for them."""
         self.short_of_peers = False
         """Fewer peers of some type are present than sending needs."""
         self._hindered = False
         """That, or being fenced: nothing goes out at once."""
         self._interrupted = False
-        self._blocked: set[str] = set()
-        """The peers that are present while something waits for them, for lack of room."""
         self._settings = settings
         self._record = record
         self._log = log
         self._mailbox = directory.mailbox
         self._news = directory.mailbox.items
-        self._connections = Connections(record, driver, self.membership, settings.lease_s)
-        self._routes = self._connections.routes
         self._looked_for: set[str] = set()
         """The peers whose new address the directory was asked for."""
         self._losses = 0
+        self._is_collecting = False
+        connections = Connections(record, driver, self.membership, settings.lease_s)
+        self._outbound = Outbound(
+            driver, connections, self.delivery, self.membership, self.requests, self._introduce, self._read
+        )
+        self._ready = self._outbound.ready
+        self._blocked = self._outbound.blocked
+        self._waiting = self._outbound.waiting
+        self._due = self.delivery.due
+        self.delivery.on_new_stream = self._outbound.arrived_from
+        self.posting = Posting(self, self._outbound, settings, record.incarnation)
+        self.flusher = Flusher(self.flush_late, self._outbound.wanted_pace, self.guard, settings.name)
         self.admission = Admission(record, self.membership, self._look_for)
-        driver.admit = self.admission.admits
+        driver.admit = self._admit
+        driver.on_control = self._heard
+        driver.on_undecodable = self._undecodable
         self._count_peers()
 
     # Peers.
@@ -103,9 +130,9 @@ class Exchange:
                 for change in self.membership.observe(observation):
                     self._carry_out(change)
             self._count_peers()
-            self._connections.close_long_absent()
+            self._outbound.close_long_absent()
         for name in list(self._blocked):
-            self._flush(name)
+            self._outbound.flush(name)
         self.check_fence()
 
     def prepare(self) -> None:
@@ -157,9 +184,7 @@ class Exchange:
                 f"{name!r} is no peer of {self._settings.name!r}; its peers are "
                 f"{ {kind: self.membership.names(kind) for kind in self.membership.types} }"
             )
-        self.directory.watch(record)
-        for change in self.membership.adopt(record):
-            self._carry_out(change)
+        self._adopt(record)
         return self.membership.peers[name]
 
     def await_minimal_peers(self) -> None:
@@ -179,104 +204,31 @@ class Exchange:
                         if self.membership.count(kind) < count
                     )
                 )
-            self._sleep(deadline)
+            self.sleep(deadline)
             self.pump()
 
     # Sending.
 
-    def post_at_once(self, name: str, session_id: str, encoded: Encoded, *, soon: bool = False) -> bool:
-        """Send a message if nothing else is to be done first; False means: `prepare`, and `post`.
+    def post_at_once(
+        self,
+        name: str,
+        session_id: str,
+        encoded: Encoded,
+        *,
+        soon: bool = False,
+        awaited: bool = False,
+        answers: StreamReceipt | None = None,
+    ) -> bool:
+        """Send a message if nothing else is to be done first; False means: `prepare`, and `posting.post`.
 
         With `soon` nobody waits for it: it may wait a moment for others that it can travel with.
         """
-        if self._news or self._blocked or self._hindered or self.outbox.delivered:
+        if self._news or self._blocked or self._hindered or self.delivery.delivered:
             return False
-        route = self.ready.get(name)
-        if route is None:
+        if not self._outbound.at_once(name, session_id, encoded, soon=soon, awaited=awaited, answers=answers):
             return False
-        send = self.driver.send_soon if soon else self.driver.send_frames
-        if not send(name, route.packet(encoded)):
-            return False
-        self.requests.asked(session_id, route)
-        return True
-
-    def post(self, peer: Peer, message: Kept[Encoded], deadline: Deadline) -> Posted:
-        """Send a message, wait for room until the deadline, or keep it for a peer that is away.
-
-        Raises:
-            DriverSendError: no room in time; the peer is gone, and does not come back.
-        """
-        address_due = Deadline.in_s(self._settings.lease_s)
-        return_due: Deadline | None = None
-        while True:
-            self.pump()
-            if peer.state is PeerState.LEFT:
-                return self._refuse_departed(peer)
-            if peer.state is PeerState.AWAY or (peer.superseded and address_due.passed()):
-                posted = self._post_to_absent(peer, message)
-                if posted is not None:
-                    return posted
-                if return_due is None:
-                    return_due = Deadline.in_s(self._settings.timeout_for_minimal_peers_s)
-                    deadline = deadline.earlier(return_due)
-            elif not peer.superseded:
-                if self._flush(peer.name):
-                    if self.driver.send_frames(peer.name, self._routes[peer.name].packet(message.content)):
-                        self.requests.asked(message.session_id, self._routes[peer.name])
-                        return Posted.SENT
-                elif self.outbox.keep(peer.name, Kept(message.session_id, message.content, True, message.awaited)):
-                    return Posted.SENT
-            if deadline.passed():
-                raise DriverSendError(self._why_blocked(peer))
-            self._sleep(deadline.earlier(address_due) if peer.superseded else deadline, [peer.name])
-
-    def _post_to_absent(self, peer: Peer, message: Kept[Encoded]) -> Posted | None:
-        """Keep or drop a message to a peer that is away; None where it can't be kept now."""
-        if not self._settings.enable_rejoin:
-            raise DriverSendError(f"{peer.name!r} is gone: {peer.reason}. With enable_rejoin=True it could come back")
-        if not self._settings.enable_message_cache:
-            return Posted.DROPPED
-        if self.outbox.keep(peer.name, message):
-            self.ready.pop(peer.name, None)
-            return Posted.KEPT
-        return None
-
-    def _refuse_departed(self, peer: Peer) -> Posted:
-        lost = self.outbox.take_drops(peer.name)
-        if self._settings.enable_rejoin and not self._settings.enable_message_cache:
-            return Posted.DROPPED
-        kept = f"; {lost} messages that were kept for it are dropped" if lost else ""
-        raise DriverSendError(f"{peer.name!r} can't be sent to: {peer.reason}, and does not come back{kept}")
-
-    def _why_blocked(self, peer: Peer) -> str:
-        if peer.state is PeerState.AWAY or self.outbox.waits_for(peer.name):
-            return (
-                f"no more messages can be kept for {peer.name!r}, which is "
-                f"{f'away ({peer.reason})' if peer.reason else 'slow'}: {self.outbox.length(peer.name)} are kept, "
-                f"and max_length_for_message_cache is {self.outbox.bound}. Raise it, send less, or wait longer "
-                "(send_timeout)"
-            )
-        return (
-            f"{peer.name!r} took no message in time: its queue is full because it receives more slowly than this "
-            "component sends. Send less, or wait longer (send_timeout)"
-        )
-
-    def _flush(self, name: str) -> bool:
-        """Send what waits for a peer, as far as there is room; whether nothing waits any more."""
-        peer = self.membership.peers[name]
-        if peer.state is not PeerState.PRESENT or peer.superseded:
-            self._blocked.discard(name)
-            return False
-        while self.outbox.waits_for(name):
-            first = self.outbox.first(name)
-            if not self.driver.send_frames(name, self._routes[name].packet(first.content)):
-                self._blocked.add(name)
-                self.ready.pop(name, None)
-                return False
-            self.requests.asked(first.session_id, self._routes[name])
-            self.outbox.sent(name)
-        self._blocked.discard(name)
-        self.ready[name] = self._routes[name]
+        if soon and self._waiting and self.flusher.pace is not _MESSAGES:
+            self.flusher.wake(_MESSAGES)
         return True
 
     # Receiving.
@@ -285,7 +237,12 @@ class Exchange:
         """The next message, if it is there and nothing else is to be looked at first."""
         if self._news or self._blocked or self._hindered or self.inbox.messages:
             return None
-        return self._take()
+        message = self._take()
+        if message is not None and self._due:
+            self._outbound.note_progress()
+            if not self.flusher.pace:
+                self.flusher.wake(Pace.NEWS)
+        return message
 
     def next_message(self, deadline: Deadline, *, until_change_of: int | None = None) -> Message | None:
         """The next message that nobody has had, waiting until the deadline.
@@ -299,12 +256,16 @@ class Exchange:
                 self.pump()
             message = self.inbox.pop() if self.inbox.messages else self._take()
             if message is not None:
-                return message
+                if self._due:
+                    self._outbound.note_progress()
+                break
             if until_change_of is not None and self.membership.version != until_change_of:
-                return None
+                break
             if deadline.passed():
-                return None
+                break
             self._wait(deadline)
+        self.leave_call()
+        return message
 
     def collect(self, collection: ReplyCollection, deadline: Deadline) -> list[str]:
         """Receive until the collection is complete, or time is up; other messages are kept for `next_message`.
@@ -312,6 +273,13 @@ class Exchange:
         Returns:
             The peers that owe all that is missing and are dead, where that ended the wait.
         """
+        self._is_collecting = True
+        try:
+            return self._collect(collection, deadline)
+        finally:
+            self._is_collecting = False
+
+    def _collect(self, collection: ReplyCollection, deadline: Deadline) -> list[str]:
         given_up: Deadline | None = None
         self._take_from_inbox(collection)
         while not collection.complete:
@@ -321,7 +289,7 @@ class Exchange:
             message = self._take()
             if message is not None:
                 if collection.wants(message.session_id):
-                    collection.add(message)
+                    self._add(collection, message)
                 else:
                     self.inbox.push(message)
                 continue
@@ -340,19 +308,23 @@ class Exchange:
             self._wait(deadline)
         return []
 
+    # Leaving, and what goes on between calls.
+
     def close(self, kind: NoticeKind) -> None:
         """Leave the group as `kind`, sending what is queued, at most for the linger time."""
         fenced = self.membership.fenced_by is not None
         try:
+            self.flusher.close()
             if kind is NoticeKind.LEFT and not fenced:
                 self.directory.announce(NoticeKind.LEAVING)
-            for name in self.outbox.peers():
-                self._flush(name)
+            linger = Deadline(self._settings.linger_ms)
+            self._send_rest(linger)
             absent = [peer.name for peer in self.membership.peers.values() if peer.state is not PeerState.PRESENT]
-            if not self.driver.shutdown(self._settings.linger_ms, absent):
+            if not self.driver.shutdown(int(linger.left_ms() or 0), absent):
                 self._log.warn("closed with messages that were not sent within %s ms", self._settings.linger_ms)
-            if self.outbox:
-                self._log.warn("closed with %s messages for peers that are away: %r", len(self.outbox), self.outbox)
+            left = {peer: len(stream) for peer, stream in self.delivery.sending.items() if len(stream)}
+            if left:
+                self._log.warn("closed with messages that were not finished, by peer: %s", left)
         finally:  # also when a signal ends the wait
             self.directory.stop(None if fenced else kind)
 
@@ -360,47 +332,156 @@ class Exchange:
         """End the registration and nothing else: the process ends while a call is under way, which has the sockets."""
         self.directory.stop(None if self.membership.fenced_by is not None else kind, mailbox_is_in_use=True)
 
+    def flush_late(self) -> bool:
+        """Between two calls: send what the last one left unsent; whether something still waits."""
+        self._outbound.flush_waiting()
+        return self._outbound.wanted_pace() is not Pace.IDLE
+
+    def leave_call(self) -> None:
+        """A call that may have left something unsent returns."""
+        if self._waiting or self._due:
+            wanted = self._outbound.wanted_pace()
+            if self.flusher.pace < wanted:
+                self.flusher.wake(wanted)
+
+    def sleep(self, deadline: Deadline, writable: Collection[str] = ()) -> None:
+        """Wait for the directory, for room, or for acknowledgements, reading what arrives while there is a place."""
+        is_bounded = self.delivery.bound is None
+        while (is_room := not is_bounded or len(self.inbox) < _READ_WHILE_BLOCKED) and (
+            message := self._take()
+        ) is not None:
+            self.inbox.push(message)
+        self._wait(deadline, [*self._present(writable), *self._blocked], is_room)
+
     # Inside.
+
+    def _send_rest(self, linger: Deadline) -> None:
+        """Send what is kept for peers that are present, and wait until they have received it."""
+        outbound = self._outbound
+        for name in list(self.delivery.sending):
+            if name in self.membership.peers:
+                outbound.flush(name)
+        outbound.flush_waiting()
+        while self._is_anything_on_its_way() and not linger.passed():
+            try:
+                self.pump()
+                self.sleep(linger, self._blocked)
+            except (ComponentFencedError, ProxyClosedError):
+                return
+
+    def _is_anything_on_its_way(self) -> bool:
+        return any(
+            stream.last > stream.received and self.membership.peers[name].state is PeerState.PRESENT
+            for name, stream in self.delivery.sending.items()
+            if name in self.membership.peers
+        )
+
+    def _admit(self, envelope: Envelope) -> int | None:
+        if not self.admission.admits(envelope):
+            return None
+        if not (envelope.sequence or envelope.received):
+            return 0
+        return self.delivery.arrived(envelope)
+
+    def _heard(self, envelope: Envelope, flags: int, number: int, token: int) -> None:
+        """A control packet arrived."""
+        if self.admission.admits(envelope):
+            if self.delivery.heard(envelope, flags):
+                self._outbound.send_again(envelope.source)
+            if flags & BLOCKED:
+                self.posting.peer_is_blocked(envelope.source, number, token)
+                if self._is_collecting:
+                    self._let_go_of_replies(envelope.source)
+
+    def _let_go_of_replies(self, name: str) -> None:
+        """A peer can't go on because its earlier replies were not collected, and its next one may be waited for.
+
+        The earlier ones are here, and of use to this incarnation only: they need not come again.
+        """
+        for message in self.inbox:
+            if message.receipt is not None and message.source == name and message.request_id is not None:
+                message.receipt.finish()
+
+    def _undecodable(self, envelope: Envelope, number: int) -> None:
+        """A numbered message is lost to the application: it must not come again, nor hold up others."""
+        self.delivery.receipt(number).finish()
 
     def _look_for(self, name: str) -> None:
         """A newer incarnation of a peer was heard: learn its address, and send nothing to the old one."""
-        self.ready.pop(name, None)
+        self._ready.pop(name, None)
         if name not in self._looked_for:
             self._looked_for.add(name)
             self.directory.refresh()
+
+    def _introduce(self, name: str, component_type: str) -> None:
+        """Somebody who is no peer waits for an acknowledgement."""
+        self.directory.look_up(component_type, name)
+
+    def _adopt(self, record: PeerRecord) -> None:
+        self.directory.watch(record)
+        for change in self.membership.adopt(record):
+            self._carry_out(change)
 
     def _take(self) -> Message | None:
         """The next message that arrived, without repeated replies."""
         while True:
             message = self.driver.take()
-            if message is None or message.request_id is None or not self.requests.is_repeated(message):
+            if message is None:
+                return None
+            number = self.driver.sequence
+            if number:
+                message.receipt = self.delivery.receipt(number)
+            if message.request_id is None or not self.requests.is_repeated(message):
                 return message
+            if message.receipt is not None:
+                message.receipt.finish()
+
+    def _read(self) -> None:
+        """Take in what has arrived: a component that only sends has to see the acknowledgements."""
+        while (message := self._take()) is not None:
+            self.inbox.push(message)
 
     def _take_from_inbox(self, collection: ReplyCollection) -> None:
         if self.inbox:
             for session_id in list(collection.sessions()):
                 while collection.wants(session_id) and (message := self.inbox.take(session_id)) is not None:
-                    collection.add(message)
+                    self._add(collection, message)
+
+    def _add(self, collection: ReplyCollection, reply: Message) -> None:
+        collection.add(reply)
+        self.delivery.replied(reply.session_id, reply.source)
+        if reply.receipt is not None:
+            # Not only when the call returns: a peer that owes it more than its cache holds could not go on.
+            reply.receipt.finish()
 
     def _read_empty(self) -> None:
         """Move what has arrived to the inbox, before its senders are superseded."""
-        while (message := self._take()) is not None:
-            self.inbox.push(message)
+        self._read()
 
     def _can_reply(self, name: str, incarnation: int) -> bool:
         peer = self.membership.peers.get(name)
+        if self.delivery.bound is not None:  # the next incarnation will
+            return peer is not None and peer.state is not PeerState.LEFT and incarnation > peer.departed
         if peer is None or peer.incarnation != incarnation:
             return False
         return peer.state is PeerState.PRESENT or (peer.state is PeerState.AWAY and peer.leaving)
 
-    def _wait(self, deadline: Deadline) -> None:
-        self.driver.wait(deadline.left_ms(), self._mailbox.fileno(), self._blocked)
-
-    def _sleep(self, deadline: Deadline, writable: Collection[str] = ()) -> None:
-        """Wait for the directory, or for room, reading what arrives as far as there is a place for it."""
-        while (is_room := len(self.inbox) < _READ_WHILE_BLOCKED) and (message := self._take()) is not None:
-            self.inbox.push(message)
-        self.driver.wait(deadline.left_ms(), self._mailbox.fileno(), self._present(writable), is_room)
+    def _wait(self, deadline: Deadline, writable: Collection[str] | None = None, readable: bool = True) -> None:
+        """Send what is due, then wait for arrivals, for the directory, and for room."""
+        outbound = self._outbound
+        if outbound.waiting or self._due:
+            outbound.flush_waiting()
+        writable = self._blocked if writable is None else writable
+        if outbound.waiting:
+            writable = [*writable, *outbound.waiting]
+        left_ms = deadline.left_ms()
+        if self.delivery.unsettled:
+            now = clock.monotonic()
+            if now >= self.delivery.ask_at:
+                outbound.ask_silent(now)
+            until_ms = (self.delivery.ask_at - now) * 1000
+            left_ms = until_ms if left_ms is None else min(left_ms, until_ms)
+        self.driver.wait(left_ms, self._mailbox.fileno(), writable, readable)
 
     def _present(self, names: Collection[str]) -> Collection[str]:
         return [name for name in names if self.membership.peers[name].state is PeerState.PRESENT]
@@ -417,21 +498,19 @@ class Exchange:
         self._looked_for.discard(name)
         if kind in (ChangeKind.JOINED, ChangeKind.REJOINED, ChangeKind.RETURNED):
             if kind is ChangeKind.RETURNED:
-                self._connections.returned(peer)
+                self._outbound.returned(peer)
             else:
                 self._losses += kind is ChangeKind.REJOINED
-                self._connections.open(peer)
+                self._outbound.open(peer)
             if peer.state is PeerState.PRESENT:
                 self._log.info("%s %s (incarnation %s)", name, kind.value, peer.incarnation)
-                self._flush(name)
+                self._outbound.flush(name)
             return
         self._losses += 1
-        self.ready.pop(name, None)
-        self._blocked.discard(name)
         self._log.info("%s is %s: %s", name, peer.state.value, peer.reason)
-        self._connections.lost(peer, change.process_ended)
+        self._outbound.lost(peer, change.process_ended)
         if kind is ChangeKind.DEPARTED:
-            dropped = self.outbox.drop(name)
+            dropped = self.delivery.drop(name)
             if dropped:
                 logger.warning(
                     "%s: %d messages for %s are dropped: %s", self._settings.name, dropped, name, peer.reason

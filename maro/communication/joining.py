@@ -6,10 +6,10 @@ Nothing here sleeps for a fixed time: a wait ends when news come. Whoever fails 
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from maro.communication import clock
 from maro.communication.directory import Directory
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.driver.driver_type import DriverType
@@ -148,19 +148,19 @@ def _retry(settings: ProxySettings, ask: Callable[[], Result]) -> Result:
                     f"{settings.name!r} can't join: {error}. Check that Redis runs there; asked "
                     f"{settings.max_retries + 1} times (max_retries)"
                 ) from error
-            time.sleep(wait_s)
+            clock.sleep(wait_s)
 
 
 def _await_peers(settings: ProxySettings, exchange: Exchange) -> None:
     """Wait until the expected peers are connected. News end a wait early, and use up none of the budget."""
     waits_s = _waits_s(settings)
-    reading_due = time.monotonic() + settings.retry_interval_s
+    reading_due = clock.monotonic() + settings.retry_interval_s
     while True:
         exchange.pump()
         missing = exchange.membership.missing()
         if not missing:
             return
-        if time.monotonic() >= reading_due:
+        if clock.monotonic() >= reading_due:
             wait_s = next(waits_s, None)
             if wait_s is None:
                 raise InformationUncompletedError(
@@ -169,5 +169,7 @@ def _await_peers(settings: ProxySettings, exchange: Exchange) -> None:
                     + ". Start them, expect fewer, or wait longer (max_retries, retry_interval_base_value)"
                 )
             exchange.directory.refresh()
-            reading_due = time.monotonic() + wait_s
-        exchange.directory.mailbox.wait(max(0.0, reading_due - time.monotonic()))
+            reading_due = clock.monotonic() + wait_s
+        # What arrives meanwhile waits for the first call that receives.
+        left_ms = max(0.0, reading_due - clock.monotonic()) * 1000
+        exchange.driver.wait(left_ms, exchange.directory.mailbox.fileno(), readable=False)

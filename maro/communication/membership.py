@@ -78,13 +78,20 @@ class Sighting:
 
 
 @dataclass(frozen=True)
+class Introduced:
+    """A component that was asked for: it is registered, and holds a lease."""
+
+    record: PeerRecord
+
+
+@dataclass(frozen=True)
 class Fenced:
     """A newer incarnation has one's own name."""
 
     newer: int
 
 
-Observation = Notice | Sighting | Fenced
+Observation = Notice | Sighting | Introduced | Fenced
 
 
 class PeerState(Enum):
@@ -119,6 +126,8 @@ class Peer:
     superseded: int = 0
     """A newer incarnation was heard of whose address is not known yet. Counts down with each reading that does not
     know of it either: then it was a false alarm, or a stranger's."""
+    departed: int = 0
+    """The last incarnation that left for good: what was sent to it, or is kept for it, comes to nobody."""
     last_heard_s: float = field(default=float("-inf"))
 
     @property
@@ -255,6 +264,8 @@ class Membership:
         if isinstance(observation, Fenced):
             self.fenced_by = observation.newer
             return []
+        if isinstance(observation, Introduced):
+            return self.adopt(observation.record)
         if isinstance(observation, Notice):
             return list(self._notice(observation))
         return list(self._sight(observation))
@@ -294,6 +305,7 @@ class Membership:
             yield from self._lose(peer, "its process ended without leaving the group", process_ended=True)
         elif peer.state is not PeerState.LEFT:
             used_up = kind is NoticeKind.GIVEN_UP
+            peer.departed = peer.incarnation
             peer.reason = "it used up its restart budget" if used_up else "it left the group"
             self._set_state(peer, PeerState.LEFT)
             yield Change(ChangeKind.DEPARTED, peer, process_ended=True)
@@ -413,10 +425,17 @@ class Membership:
 
 
 class PeersName(Mapping[str, list[str]]):
-    """The live `{type: [names]}` of a Membership: fixed keys; each look-up is a new list, safe to iterate over."""
+    """The live `{type: [names]}` of a Membership: fixed keys; each look-up is a new list, safe to iterate over.
 
-    def __init__(self, membership: Membership) -> None:
+    Args:
+        membership: who is in the group.
+        message_bound: how many messages a sender keeps for this component until they are finished; `None` if none are
+            kept. No conditional event can wait for more.
+    """
+
+    def __init__(self, membership: Membership, *, message_bound: int | None = None) -> None:
         self._membership = membership
+        self.message_bound = message_bound
 
     def __getitem__(self, component_type: str) -> list[str]:
         return self._membership.names(component_type)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from maro.utils.exception.communication_exception import MessageSessionTypeError
+
+if TYPE_CHECKING:
+    from maro.communication.receipts import Receipt
 
 Tag = str | Enum
 
@@ -86,7 +89,17 @@ class Message:
         session_id: the session it belongs to; by default a new one. May be assigned afterwards to group messages.
     """
 
-    __slots__ = ("__weakref__", "destination", "message_id", "payload", "request_id", "session_id", "source", "tag")
+    __slots__ = (
+        "__weakref__",
+        "destination",
+        "message_id",
+        "payload",
+        "receipt",
+        "request_id",
+        "session_id",
+        "source",
+        "tag",
+    )
 
     def __init__(
         self, tag: Tag, source: str, destination: str, payload: Any = None, *, session_id: str | None = None
@@ -99,6 +112,8 @@ class Message:
         self.session_id = self.message_id if session_id is None else session_id
         self.request_id: str | None = None
         """Id of the message that this one replies to; `None` for a message that is no reply."""
+        self.receipt: Receipt | None = None
+        """What its sender waits for, if it was received from one that does; copies and pickles come without."""
 
     def reply(self, tag: Tag | None = None, payload: Any = None) -> Message:
         """Turn this message, in place, into the reply to itself; `None` keeps the tag or the payload."""
@@ -119,6 +134,14 @@ class Message:
         if payload is not None:
             self.payload = payload
         self.message_id = new_id()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """As any object is copied and pickled, but for the receipt, which belongs to the message that was received."""
+        match super().__reduce_ex__(protocol):
+            case (_, _, (attributes, {"receipt": _} as slots), *_) as reduced:
+                return (*reduced[:2], (attributes, {**slots, "receipt": None}), *reduced[3:])
+            case reduced:
+                return reduced
 
     def _fields(self) -> str:
         return (
@@ -162,6 +185,7 @@ class SessionMessage(Message):
         self.message_id = new_id()
         self.session_id = self.message_id if session_id is None else session_id
         self.request_id = None
+        self.receipt = None
         self.session_type = session_type
         self.session_stage = _stage_of(session_type, session_stage)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 from maro.communication.deadline import Deadline
 from maro.communication.driver.driver_type import DriverType
-from maro.communication.guard import ThreadGuard
 from maro.communication.joining import join
 from maro.communication.lifetime import LeaveGroup, ProcessBound
 from maro.communication.membership import NoticeKind, PeersName
@@ -17,6 +16,7 @@ from maro.communication.message import Message, SessionType, Tag
 from maro.communication.registration import GroupStore
 from maro.communication.requesting import Requester
 from maro.communication.settings import Environment, ProxySettings, RedisAddress, default_name
+from maro.communication.streams import StreamReceipt
 from maro.utils.exception.communication_exception import PeersMissError, ProxyClosedError, ProxyThreadError
 from maro.utils.logger import DummyLogger, InternalLogger
 
@@ -112,12 +112,12 @@ class Proxy:
         ).validate()
         self._settings = settings
         self._name = settings.name
-        self._guard = ThreadGuard(f"the Proxy of {self._name!r}")
         self._log = InternalLogger(self._name) if log_enable else DummyLogger()
         self._exchange = join(settings, driver_type, driver_parameters, store, self._log)
+        self._guard = self._exchange.guard
         self._driver = self._exchange.driver
         self._requester = Requester(self._exchange, settings)
-        self._peers_name = PeersName(self._exchange.membership)
+        self._peers_name = PeersName(self._exchange.membership, message_bound=self._exchange.delivery.bound)
         self._lifetime = ProcessBound(self, self._end_without_leaving)
         self._log.info("joined group %s with peers %s", group_name, dict(self._peers_name))
 
@@ -179,16 +179,7 @@ class Proxy:
             DriverSendError: the payload can't be sent; no room within the driver's `send_timeout`; the peer is gone.
             PeersRejoinTimeout: too few peers are present, and did not come in time.
         """
-        guard = self._guard
-        if guard.closed or not guard.acquire(False):
-            guard.refuse()
-        try:
-            if self._requester.send_at_once(message):
-                return [message.session_id]
-            sent = self._requester.send(message, Deadline(self._driver.send_timeout), awaited=False)
-            return None if sent is None else sent.welcome + sent.required
-        finally:
-            guard.release()
+        return self._isend(message, None)
 
     def send(self, message: Message, timeout: int | None = None) -> list[Message] | None:
         """Send a message and wait for the reply.
@@ -208,7 +199,7 @@ class Proxy:
         with self._guard:
             deadline = self._deadline(timeout)
             sent = self._requester.send(message, self._send_deadline(deadline), awaited=True)
-            return None if sent is None else self._requester.collect(sent.required, deadline, sent.welcome)
+            return None if sent is None else self._collect(sent.required, deadline, sent.welcome)
 
     def iscatter(
         self, tag: Tag, session_type: SessionType, destination_payload_list: Sequence[tuple[str, Any]]
@@ -249,7 +240,7 @@ class Proxy:
             sent = self._requester.scatter(
                 tag, session_type, destination_payload_list, self._send_deadline(deadline), awaited=True
             )
-            return self._requester.collect(sent.required, deadline, sent.welcome)
+            return self._collect(sent.required, deadline, sent.welcome)
 
     def ibroadcast(self, component_type: str, tag: Tag, session_type: SessionType, payload: Any = None) -> list[str]:
         """Send the same message to all peers of a type, and do not wait for replies.
@@ -263,7 +254,9 @@ class Proxy:
         """
         with self._guard:
             deadline = Deadline(self._driver.send_timeout)
-            return self._requester.broadcast(component_type, tag, session_type, payload, deadline)
+            targets = self._requester.broadcast(component_type, tag, session_type, payload, deadline, awaited=False)
+            self._exchange.leave_call()
+            return targets
 
     def broadcast(
         self, component_type: str, tag: Tag, session_type: SessionType, payload: Any = None, timeout: int | None = None
@@ -283,8 +276,8 @@ class Proxy:
         with self._guard:
             deadline = self._deadline(timeout)
             sending = self._send_deadline(deadline)
-            targets = self._requester.broadcast(component_type, tag, session_type, payload, sending)
-            return self._requester.collect(targets, deadline)
+            targets = self._requester.broadcast(component_type, tag, session_type, payload, sending, awaited=True)
+            return self._collect(targets, deadline)
 
     def reply(
         self, message: Message, tag: Tag | None = None, payload: Any = None, ack_reply: bool = False
@@ -299,7 +292,8 @@ class Proxy:
         Returns:
             As `isend`.
         """
-        return self.isend(self._requester.answer(message, tag, payload, ack_reply))
+        answer = self._requester.answer(message, tag, payload, ack_reply)
+        return self._isend(answer, None if ack_reply else _receipt(message))
 
     def forward(
         self, message: Message, destination: str, tag: Tag | None = None, payload: Any = None
@@ -314,22 +308,37 @@ class Proxy:
         Returns:
             As `isend`.
         """
-        return self.isend(self._requester.copy(message, destination, tag, payload))
+        return self._isend(self._requester.copy(message, destination, tag, payload), _receipt(message))
 
     # Receiving.
 
     @overload
     def receive(
-        self, is_continuous: bool = True, timeout: int | None = None, *, wake_on_peer_change: Literal[False] = False
+        self,
+        is_continuous: bool = True,
+        timeout: int | None = None,
+        *,
+        wake_on_peer_change: Literal[False] = False,
+        auto_ack: bool = True,
     ) -> Iterator[Message]: ...
 
     @overload
     def receive(
-        self, is_continuous: bool = True, timeout: int | None = None, *, wake_on_peer_change: bool
+        self,
+        is_continuous: bool = True,
+        timeout: int | None = None,
+        *,
+        wake_on_peer_change: bool,
+        auto_ack: bool = True,
     ) -> Iterator[Message | None]: ...
 
     def receive(
-        self, is_continuous: bool = True, timeout: int | None = None, *, wake_on_peer_change: bool = False
+        self,
+        is_continuous: bool = True,
+        timeout: int | None = None,
+        *,
+        wake_on_peer_change: bool = False,
+        auto_ack: bool = True,
     ) -> Iterator[Message] | Iterator[Message | None]:
         """Iterate over messages as they come.
 
@@ -338,11 +347,23 @@ class Proxy:
             timeout: milliseconds to wait for each message, after which the iteration ends; None is the driver's
                 `receive_timeout`, -1 has no end.
             wake_on_peer_change: also yield None whenever `peers_name` has changed.
+            auto_ack: asking for the next message finishes the one before: its sender need not keep it any more, and
+                it does not come again should this component crash. Off, only `ack`, `reply` and `forward` do.
 
         The iteration also ends when the Proxy is closed.
         """
         with self._guard:
-            return self._receive(is_continuous, timeout, wake_on_peer_change)
+            return self._receive(is_continuous, timeout, wake_on_peer_change, auto_ack)
+
+    def ack(self, message: Message) -> None:
+        """Finish a message that was received: its sender need not keep it any more.
+
+        In any order; a second time does nothing. What a conditional event holds is finished when that lets go of it.
+        """
+        with self._guard:
+            if message.receipt is not None:
+                message.receipt.finish()
+                self._exchange.leave_call()
 
     def receive_by_id(self, targets: Sequence[str] | str | None, timeout: int | None = None) -> list[Message] | None:
         """Wait for the messages of some sessions; others are kept for `receive`.
@@ -362,7 +383,7 @@ class Proxy:
             return None
         with self._guard:
             wanted = [targets] if isinstance(targets, str) else targets
-            return self._requester.collect(wanted, self._deadline(timeout))
+            return self._collect(wanted, self._deadline(timeout))
 
     # Leaving.
 
@@ -409,6 +430,8 @@ class Proxy:
         with self._guard:
             self._guard.closed = True
             try:
+                if kind is NoticeKind.LEFT:
+                    self._exchange.delivery.hand.empty()
                 self._exchange.close(kind)
             finally:
                 self._lifetime.release()
@@ -427,14 +450,39 @@ class Proxy:
     def _send_deadline(self, deadline: Deadline) -> Deadline:
         return Deadline(self._driver.send_timeout).earlier(deadline)
 
-    def _receive(self, is_continuous: bool, timeout: int | None, wake_on_peer_change: bool) -> Iterator[Message | None]:
+    def _isend(self, message: Message, answers: StreamReceipt | None) -> list[str] | None:
+        guard = self._guard
+        if guard.closed or not guard.acquire(False):
+            guard.refuse_or_wait()
+        try:
+            if self._requester.send_at_once(message, answers):
+                return [message.session_id]
+            deadline = Deadline(self._driver.send_timeout)
+            sent = self._requester.send(message, deadline, awaited=False, answers=answers)
+            self._exchange.leave_call()
+            return None if sent is None else sent.welcome + sent.required
+        finally:
+            guard.release()
+
+    def _collect(self, targets: Iterable[str], deadline: Deadline, welcome: Iterable[str] = ()) -> list[Message]:
+        replies = self._requester.collect(targets, deadline, welcome)
+        self._exchange.leave_call()
+        return replies
+
+    def _receive(
+        self, is_continuous: bool, timeout: int | None, wake_on_peer_change: bool, auto_ack: bool
+    ) -> Iterator[Message | None]:
         exchange, guard = self._exchange, self._guard
+        hand = exchange.delivery.hand
+        at_work = hand.at_work
         limit = self._driver.receive_timeout if timeout is None else timeout
         seen = exchange.membership.version if wake_on_peer_change else None
         while not guard.closed:
             if not guard.acquire(False):
-                guard.refuse()
+                guard.refuse_or_wait()
             try:
+                if hand.until_next:
+                    hand.received_again()
                 message = exchange.next_at_once() or exchange.next_message(Deadline(limit), until_change_of=seen)
             except ProxyClosedError:  # another thread asked for it
                 return
@@ -444,6 +492,24 @@ class Proxy:
                 if seen is None or seen == exchange.membership.version:
                     return
                 seen = exchange.membership.version
+            elif auto_ack and (receipt := _receipt(message)) is not None:
+                at_work[receipt] = 0
+                try:
+                    yield message
+                except GeneratorExit:
+                    receipt.put_in_hand()
+                    raise
+                finally:
+                    at_work.pop(receipt, None)
+                receipt.finish()
+                if not is_continuous:
+                    return
+                continue
             yield message
             if not is_continuous:
                 return
+
+
+def _receipt(message: Message) -> StreamReceipt | None:
+    """Of a message that a stream brought; no other kind is made."""
+    return cast("StreamReceipt | None", message.receipt)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from maro.communication.codec import CodecError, Encoded, Encoder
+from maro.communication.codec import Encoder
 from maro.communication.deadline import Deadline
-from maro.communication.delivery import Kept, Posted
 from maro.communication.exchange import Exchange
 from maro.communication.membership import Peer, PeerState
 from maro.communication.message import (
@@ -18,8 +17,11 @@ from maro.communication.message import (
     Tag,
     TaskSessionStage,
 )
+from maro.communication.packets import CodecError, Encoded
+from maro.communication.posting import Posted
 from maro.communication.sessions import Collection
 from maro.communication.settings import ProxySettings
+from maro.communication.streams import Entry, StreamReceipt
 from maro.utils.exception.communication_exception import DriverReceiveError, DriverSendError, PeersMissError
 
 
@@ -46,25 +48,34 @@ class Requester:
         self._name = settings.name
         self._encoder = Encoder(settings.name, exchange.driver.limits, exchange.driver.zero_copy)
 
-    def send_at_once(self, message: Message) -> bool:
+    def send_at_once(self, message: Message, answers: StreamReceipt | None) -> bool:
         """Send one message if nothing else is to be done first; False means: `send`."""
         try:
             encoded = self._encoder.encode(message)
         except CodecError as error:
             raise self._unsendable(message, error) from error
-        return self._exchange.post_at_once(message.destination, message.session_id, encoded, soon=True)
+        return self._exchange.post_at_once(message.destination, message.session_id, encoded, soon=True, answers=answers)
 
-    def send(self, message: Message, deadline: Deadline, *, awaited: bool) -> Sent | None:
-        """Send one message; None where it did not go out because its peer is away."""
+    def send(
+        self, message: Message, deadline: Deadline, *, awaited: bool, answers: StreamReceipt | None = None
+    ) -> Sent | None:
+        """Send one message; None where it did not go out because its peer is away.
+
+        Args:
+            message: to be sent.
+            deadline: for sending it.
+            awaited: the caller waits for the reply.
+            answers: the receipt of the message that this one replies to or passes on.
+        """
         exchange = self._exchange
         destination, session_id = message.destination, message.session_id
         encoded = self._encode(message)
         exchange.prepare()
-        if not exchange.post_at_once(destination, session_id, encoded):
+        if not exchange.post_at_once(destination, session_id, encoded, awaited=awaited, answers=answers):
             peer = exchange.peer(destination)
-            if exchange.post(peer, Kept(session_id, encoded, False, awaited), deadline) is not Posted.SENT:
+            if not self._post(peer, Entry(session_id, encoded, awaited, answers), deadline):
                 return None
-        sent = self._delivered([destination])
+        sent = self._delivered([destination], awaited)
         sent.required.append(session_id)
         return sent
 
@@ -80,18 +91,29 @@ class Requester:
         """Send each destination its payload, once all of them are known and encoded."""
         exchange = self._exchange
         exchange.prepare()
-        prepared: list[tuple[Peer, Kept[Encoded]]] = []
+        prepared: list[tuple[Peer, Entry[Encoded]]] = []
         for destination, payload in destination_payload_list:
             peer = exchange.peer(destination)
             message = SessionMessage(tag, self._name, destination, payload, session_type)
-            prepared.append((peer, Kept(message.session_id, self._encode(message), False, awaited)))
-        gone_out = [kept.session_id for peer, kept in prepared if exchange.post(peer, kept, deadline) is Posted.SENT]
-        sent = self._delivered(dict.fromkeys(peer.name for peer, _ in prepared))
+            prepared.append((peer, Entry(message.session_id, self._encode(message), awaited)))
+        try:
+            gone_out = [entry.session_id for peer, entry in prepared if self._post(peer, entry, deadline)]
+        except BaseException:
+            exchange.delivery.end_wait(entry.session_id for _, entry in prepared)
+            raise
+        sent = self._delivered(dict.fromkeys(peer.name for peer, _ in prepared), awaited)
         sent.required.extend(gone_out)
         return sent
 
     def broadcast(
-        self, component_type: str, tag: Tag, session_type: SessionType, payload: Any, deadline: Deadline
+        self,
+        component_type: str,
+        tag: Tag,
+        session_type: SessionType,
+        payload: Any,
+        deadline: Deadline,
+        *,
+        awaited: bool,
     ) -> list[str]:
         """Send one encoding to all peers of a type; the session id for each that it went out to."""
         exchange = self._exchange
@@ -106,17 +128,18 @@ class Requester:
         addressed = 0
         waiting = []
         for peer in exchange.membership.expected_peers(component_type):
-            if exchange.post_at_once(peer.name, session_id, encoded):
+            if exchange.post_at_once(peer.name, session_id, encoded, awaited=awaited):
                 addressed += 1
             elif peer.state is not PeerState.LEFT or not self._settings.enable_rejoin:
                 waiting.append(peer)
         failures = []
         for peer in waiting:  # after the others: a slow one does not keep the message from them
             try:
-                addressed += exchange.post(peer, Kept(session_id, encoded, False, False), deadline) is Posted.SENT
+                addressed += self._post(peer, Entry(session_id, encoded, awaited), deadline)
             except DriverSendError as error:
                 failures.append(str(error))
         if failures:
+            exchange.delivery.end_wait([session_id])
             raise DriverSendError(f"the broadcast reached {addressed} peers, but not all: {'; '.join(failures)}")
         return [session_id] * addressed
 
@@ -127,7 +150,10 @@ class Requester:
             DriverReceiveError: those that are missing are owed by the dead (rejoin off).
         """
         collection = Collection(targets, self._exchange.requests, welcome)
-        dead = self._exchange.collect(collection, deadline)
+        try:
+            dead = self._exchange.collect(collection, deadline)
+        finally:
+            self._exchange.delivery.end_wait(collection.asked_for())
         if dead and not self._settings.enable_rejoin:
             raise DriverReceiveError(
                 f"{self._name!r} waits for replies that do not come: gone is {', '.join(map(repr, dead))}. "
@@ -172,9 +198,20 @@ class Requester:
             f"{self._name!r} can't send a message with tag {message.tag!r} to {message.destination!r}: {error}"
         )
 
-    def _delivered(self, names: Iterable[str]) -> Sent:
+    def _post(self, peer: Peer, entry: Entry[Encoded], deadline: Deadline) -> bool:
+        """Whether it went out now; what is kept for later is not waited for."""
+        if self._exchange.posting.post(peer, entry, deadline) is Posted.SENT:
+            return True
+        self._exchange.delivery.replied(entry.session_id, peer.name)
+        return False
+
+    def _delivered(self, names: Iterable[str], awaited: bool) -> Sent:
+        """The session ids of what was kept for these peers and has gone out since."""
         sent = Sent([], [])
+        delivery = self._exchange.delivery
         for name in names:
-            for delivered in self._exchange.outbox.take_delivered(name):
-                (sent.required if delivered.awaited else sent.welcome).append(delivered.session_id)
+            for entry in delivery.take_delivered(name):
+                (sent.required if entry.was_awaited else sent.welcome).append(entry.session_id)
+                if entry.was_awaited and awaited:
+                    delivery.await_reply(entry, name)
         return sent

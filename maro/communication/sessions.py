@@ -48,6 +48,9 @@ class Inbox:
     def __len__(self) -> int:
         return len(self.messages)
 
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.messages.values())
+
     def push(self, message: Message) -> None:
         """Add the message that came last."""
         number = self._next
@@ -155,6 +158,10 @@ class Collection:
     def sessions(self) -> Iterator[str]:
         """The sessions of which a reply is to be taken."""
         return chain(self._missing, self._welcome)
+
+    def asked_for(self) -> Iterable[str]:
+        """The sessions whose replies are waited for, whether they have come or not."""
+        return self._wanted
 
     def add(self, reply: Message) -> None:
         """One of the wanted replies."""

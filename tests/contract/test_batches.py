@@ -1,206 +1,233 @@
-"""Small packets that follow each other closely travel together, and nobody notices but the clock.
+"""Small messages that follow each other closely travel together, and nobody notices but the clock.
 
 What counts as close is stretched here, so that a busy machine sends batches too.
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from maro.communication import Message, Proxy, SessionMessage
-from maro.communication.codec import Buffer, Encoder, Route, WireLimits
-from maro.communication.driver import zmq_outgoing
-from maro.communication.driver.framed_driver import FramedDriver
-from maro.communication.driver.zmq_driver import ZmqDriver
-from tests.contract.conftest import WITHIN_MS, Drivers, Listener
-from tests.contract.groups import Group
+from maro.communication import Message, Proxy, SessionMessage, SessionType, lanes
+from maro.communication.codec import Encoder
+from maro.communication.packets import Encoded, WireLimits
+from maro.communication.streams import Entry
+from tests.contract.groups import WITHIN_MS, Group, doubled, serving
+from tests.support.waiting import eventually
 
-_ENCODER = Encoder("me", WireLimits())
-_ROUTE = Route("me", "learner", 0, "peer", 0)
+CACHE: dict[str, Any] = {"enable_rejoin": True, "enable_message_cache_for_rejoin": True}
 
 
 @pytest.fixture(autouse=True)
 def _everything_is_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zmq_outgoing, "_STREAM_WITHIN_S", 3600.0)
+    monkeypatch.setattr(lanes, "_STREAM_WITHIN_S", math.inf)
 
 
-@pytest.fixture(params=["tcp", "ipc"])
-def drivers(request: pytest.FixtureRequest) -> Iterator[Drivers]:
-    """Over ZeroMQ only: memory is fast enough."""
-    made = Drivers(request.param)
-    yield made
-    made.close()
+@pytest.fixture(params=[{}, CACHE], ids=["plain", "cache"])
+def options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """With the message cache off and on."""
+    found: dict[str, Any] = request.param
+    return found
 
 
-def packet(payload: object) -> list[Buffer]:
-    """A message to `peer`, as the frames of its packet."""
-    return _ROUTE.packet(_ENCODER.encode(Message("data", "me", "peer", payload)))
+def pair(group: Group, **options: Any) -> tuple[Proxy, Proxy]:
+    # News of peers that come between two messages would send what waits.
+    options = {"lease_s": 3600.0, "peers_catch_lifetime": 3600, **options}
+    source, sink = group.together(("source_0", {"sink": 1}), ("sink_0", {"source": 1}), **options)
+    return source, sink
 
 
-def waiting(driver: FramedDriver) -> int:
-    """How many packets wait for company."""
-    assert isinstance(driver, ZmqDriver)
-    return sum(len(connection.batch.packets) for connection in driver._outgoing.waiting.values())
+def send(sender: Proxy, receiver: Proxy, *payloads: Any) -> None:
+    for payload in payloads:
+        assert sender.isend(SessionMessage("data", sender.name, receiver.name, payload)) is not None
 
 
-def hold_back_the_flusher(driver: FramedDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody sends what waits, but the calls of the component itself."""
-    assert isinstance(driver, ZmqDriver)
-    monkeypatch.setattr(driver._outgoing._flusher, "wake", lambda: None)
-
-
-def arrivals(receiver: FramedDriver, count: int) -> list[object]:
+def take(proxy: Proxy, count: int) -> list[Any]:
     """The payloads of so many messages, fewer where none comes in time."""
-    payloads: list[object] = []
-    for message in receiver.receive(timeout=WITHIN_MS):
-        payloads.append(message.payload)
-        if len(payloads) == count:
-            break
-    return payloads
-
-
-def test_a_stream_arrives_in_order_whatever_its_packets_sizes_are(drivers: Drivers) -> None:
-    """Packets that are too large to wait, or may not, do not overtake those that wait."""
-    # Given a receiver, and payloads of which every tenth is large, or an array of its own frame
-    sender, receiver = drivers.pair(high_water_mark=0)
-    payloads: list[object] = [
-        bytes(5000) if number % 10 == 3 else bytes(100_000) if number % 10 == 7 else number for number in range(500)
-    ]
-
-    # When they are sent in a stream, some of them by the call that does not wait
-    for number, payload in enumerate(payloads):
-        send = sender.send_frames if number % 50 == 20 else sender.send_soon
-        assert send("peer", packet(payload))
-
-    # Then they arrive as they were sent
-    assert arrivals(receiver, len(payloads)) == payloads
-
-
-def test_the_last_of_a_stream_go_out_although_the_sender_does_nothing_more(drivers: Drivers) -> None:
-    """The sender may compute for hours now; only the flusher can send what waits."""
-    # Given a sender
-    sender, receiver = drivers.pair()
-
-    # When it sends a few, and nothing else
-    for number in range(5):
-        assert sender.send_soon("peer", packet(number))
-
-    # Then all of them arrive, also when it does so again
-    assert arrivals(receiver, 5) == [0, 1, 2, 3, 4]
-    for number in range(5):
-        assert sender.send_soon("peer", packet(number))
-    assert arrivals(receiver, 5) == [0, 1, 2, 3, 4]
-
-
-def test_whoever_waits_for_something_has_sent_everything(drivers: Drivers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reply can't come before its request is on its way."""
-    # Given a sender whose flusher never runs, and a few packets that wait
-    sender, receiver = drivers.pair()
-    hold_back_the_flusher(sender, monkeypatch)
-    for number in range(5):
-        assert sender.send_soon("peer", packet(number))
-    assert waiting(sender) == 4  # the first was alone
-
-    # When it waits for messages, of which there are none
-    assert next(sender.receive(is_continuous=False, timeout=1), None) is None
-
-    # Then nothing waits any more
-    assert waiting(sender) == 0
-    assert arrivals(receiver, 5) == [0, 1, 2, 3, 4]
-
-
-def test_a_full_queue_refuses_and_loses_nothing(drivers: Drivers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was accepted before arrives, and the sender can go on when there is room."""
-    # Given a receiver that takes nothing, and short queues
-    sender, receiver = drivers.pair(high_water_mark=2)
-    hold_back_the_flusher(sender, monkeypatch)
-
-    # When a stream is sent until there is no room
-    accepted = 0
-    while sender.send_soon("peer", packet(bytes(900))):
-        accepted += 1
-        assert accepted < 1_000_000, "there was always room"
-    assert not sender.send_frames("peer", packet("also refused"))
-
-    # Then all that was accepted arrives once the receiver takes it, and what is sent after it
-    with Listener(receiver) as listener:
-        sender.wait(WITHIN_MS, writable=["peer"], readable=False)
-        while waiting(sender):
-            sender.wait(WITHIN_MS, writable=["peer"], readable=False)
-        while not sender.send_frames("peer", packet("last")):
-            sender.wait(WITHIN_MS, writable=["peer"], readable=False)
-        payloads = [listener.next().payload for _ in range(accepted + 1)]
-    assert payloads == [bytes(900)] * accepted + ["last"]
-
-
-def test_closing_sends_what_waits(drivers: Drivers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within the linger time."""
-    sender, receiver = drivers.pair()
-    hold_back_the_flusher(sender, monkeypatch)
-    for number in range(5):
-        assert sender.send_soon("peer", packet(number))
-
-    assert sender.shutdown(WITHIN_MS)
-
-    assert arrivals(receiver, 5) == [0, 1, 2, 3, 4]
-
-
-def test_closing_ends_the_flusher(drivers: Drivers) -> None:
-    """A closed driver leaves no thread behind."""
-    sender, _ = drivers.pair()
-    before = set(threading.enumerate())
-    for number in range(5):
-        assert sender.send_soon("peer", packet(number))
-    (flusher,) = set(threading.enumerate()) - before
-
-    sender.close()
-
-    assert not flusher.is_alive()
-
-
-def test_a_peer_that_is_dropped_takes_what_waits_with_it(drivers: Drivers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As what is queued for it; another peer gets its own."""
-    sender, receiver = drivers.pair()
-    other = drivers("actor")
-    sender.connect({"other": other.address})
-    hold_back_the_flusher(sender, monkeypatch)
-    for number in range(3):
-        assert sender.send_soon("peer", packet(number))
-        assert sender.send_soon("other", packet(number))
-
-    sender.disconnect({"peer": receiver.address})
-
-    sender.wait(0)
-    assert arrivals(other, 3) == [0, 1, 2]
-
-
-def test_a_component_that_only_sends_loses_nothing(group: Group) -> None:
-    """Through a Proxy: small messages, arrays between them, and then nothing more."""
-    # Given two components
-    sender, receiver = group.together(("source_1", {"sink": 1}), ("sink_1", {"source": 1}))
-    array = np.arange(50_000, dtype=np.float32)
-
-    # When one streams to the other
-    for number in range(200):
-        payload = array if number % 50 == 49 else number
-        sender.isend(SessionMessage("data", sender.name, receiver.name, payload))
-
-    # Then the other gets all of it, in order
-    got = take(receiver, 200)
-    assert [array[7] if isinstance(payload, np.ndarray) else payload for payload in got] == [
-        array[7] if number % 50 == 49 else number for number in range(200)
-    ]
-
-
-def take(proxy: Proxy, count: int) -> list[object]:
-    """The payloads of so many messages, fewer where none comes in time."""
-    payloads: list[object] = []
+    payloads: list[Any] = []
     for message in proxy.receive(timeout=WITHIN_MS):
         payloads.append(message.payload)
         if len(payloads) == count:
             break
     return payloads
+
+
+def waiting(proxy: Proxy) -> int:
+    """How many messages wait for company."""
+    return sum(len(lane.bodies) for lane in proxy._exchange._outbound.lanes.values())
+
+
+def hold_back_the_flusher(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sends what waits, but the calls of the component itself."""
+    monkeypatch.setattr(proxy._exchange.flusher, "wake", lambda pace: None)
+
+
+def test_a_stream_arrives_in_order_whatever_its_sizes_are(group: Group, options: dict[str, Any]) -> None:
+    """What is too large to wait does not overtake what waits."""
+    source, sink = pair(group, **options)
+    payloads = [
+        bytes(5000) if number % 10 == 3 else bytes(100_000) if number % 50 == 7 else number for number in range(500)
+    ]
+    send(source, sink, *payloads)
+    assert take(sink, len(payloads)) == payloads
+
+
+def test_the_last_of_a_row_go_out_although_the_sender_computes(group: Group, options: dict[str, Any]) -> None:
+    """The sender may compute for hours now, and calls nothing more."""
+    source, sink = pair(group, **options)
+    for _ in range(2):
+        send(source, sink, *range(5))
+        assert take(sink, 5) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("call", ["receive", "send", "receive_by_id", "close"])
+def test_whoever_waits_has_sent_everything(
+    group: Group, options: dict[str, Any], call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply can't come before its request is on its way; and closing leaves nothing behind."""
+    # Given a sender whose flusher never runs, and a few messages that wait
+    source, sink = pair(group, **options)
+    hold_back_the_flusher(source, monkeypatch)
+    send(source, sink, *range(5))
+    assert waiting(source)
+    # When it makes a call that waits for something
+    if call == "receive":
+        assert list(source.receive(timeout=1)) == []
+    elif call == "send":
+        source.send(SessionMessage("data", "source_0", "sink_0", 5), timeout=1)
+    elif call == "receive_by_id":
+        assert source.receive_by_id("nobody's", timeout=1) == []
+    elif options:  # closing waits until everything was received
+        with serving(sink, by=lambda proxy, message: None) as got:
+            source.close()
+            eventually(lambda: [message.payload for message in got] == [0, 1, 2, 3, 4], what="all of them")
+        return
+    else:
+        source.close()
+    # Then nothing waits any more, and everything arrives in order
+    expected = list(range(6 if call == "send" else 5))
+    assert waiting(source) == 0
+    assert take(sink, len(expected)) == expected
+
+
+def test_messages_that_are_apart_wait_for_nobody(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No company is in sight, so each goes out with its own call."""
+    monkeypatch.setattr(lanes, "_STREAM_WITHIN_S", -1.0)
+    source, sink = pair(group)
+    hold_back_the_flusher(source, monkeypatch)
+    for number in range(5):
+        send(source, sink, number)
+        assert waiting(source) == 0
+        assert take(sink, 1) == [number]
+
+
+def test_what_is_not_sent_soon_goes_after_what_waits(
+    group: Group, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broadcast, and what is scattered, keep their place in the order."""
+    source, sink = pair(group, **options)
+    hold_back_the_flusher(source, monkeypatch)
+    send(source, sink, 0, 1, 2)
+    source.ibroadcast("sink", "data", SessionType.TASK, 3)
+    send(source, sink, 4, 5)
+    source.iscatter("data", SessionType.TASK, [("sink_0", 6)])
+    assert waiting(source) == 0
+    assert take(sink, 7) == list(range(7))
+
+
+def test_each_peer_has_a_batch_of_its_own(
+    group: Group, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages to two in turn arrive in order at both."""
+    source, *sinks = group.together(
+        ("source_0", {"sink": 2}),
+        ("sink_0", {"source": 1}),
+        ("sink_1", {"source": 1}),
+        **{"lease_s": 3600.0, **options},
+    )
+    hold_back_the_flusher(source, monkeypatch)
+    for number in range(20):
+        for sink in sinks:
+            send(source, sink, number)
+    assert waiting(source)
+    assert list(source.receive(timeout=1)) == []
+    for sink in sinks:
+        assert take(sink, 20) == list(range(20))
+
+
+def test_replies_to_a_stream_of_requests_are_found(group: Group, options: dict[str, Any]) -> None:
+    """Requests and replies both travel together."""
+    source, sink = pair(group, **options)
+    with serving(sink, by=doubled):
+        sent = [source.isend(SessionMessage("data", "source_0", "sink_0", number)) for number in range(200)]
+        ids = [session_id for each in sent if each is not None for session_id in each]
+        replies = source.receive_by_id(ids, timeout=WITHIN_MS)
+    assert replies is not None
+    assert [reply.payload for reply in replies] == [2 * number for number in range(200)]
+
+
+def test_arrays_between_small_ones(group: Group, options: dict[str, Any]) -> None:
+    """Payloads with frames of their own go by themselves, in their place."""
+    source, sink = pair(group, **options)
+    array = np.arange(50_000, dtype=np.float32)
+    send(source, sink, *(array if number % 50 == 49 else number for number in range(200)))
+    got = take(sink, 200)
+    assert [array[7] if isinstance(payload, np.ndarray) else payload for payload in got] == [
+        array[7] if number % 50 == 49 else number for number in range(200)
+    ]
+
+
+def test_one_that_can_not_be_decoded_takes_nothing_with_it(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others of its batch arrive under their own numbers; it is counted and finished, and does not come again."""
+    # Given a batch with two bodies in its middle that are no pickles
+    source, sink = pair(group, **CACHE)
+    hold_back_the_flusher(source, monkeypatch)
+    delivery = source._exchange.delivery
+    encode = Encoder(source.name, WireLimits()).encode
+    for number in range(8):
+        content = encode(SessionMessage("data", source.name, sink.name, number))
+        if number in (3, 5):
+            content = Encoded(b"no pickle", (), 9)
+        session_id = f"session {number}"
+        assert source._exchange.post_at_once(sink.name, session_id, content, soon=True)
+    assert all(isinstance(entry, Entry) for entry in delivery.sending[sink.name].entries.values())
+    assert list(source.receive(timeout=1)) == []
+    # When the batch arrives, then so do the others
+    messages = [next(each) for each in [sink.receive(timeout=WITHIN_MS, auto_ack=False)] for _ in range(6)]
+    assert [message.payload for message in messages] == [0, 1, 2, 4, 6, 7]
+    assert sink.dropped["undecodable"] == 2
+
+    def kept() -> list[int]:
+        assert list(source.receive(timeout=0)) == []
+        return list(delivery.sending[sink.name].entries)
+
+    # And each is acknowledged under its own number, the two at once
+    eventually(lambda: kept() == [1, 2, 3, 5, 7, 8], what=lambda: f"two are finished; kept are {kept()}")
+    sink.ack(messages[3])
+    eventually(lambda: kept() == [1, 2, 3, 7, 8], what=lambda: f"number 5 is finished; kept are {kept()}")
+
+
+def test_closing_ends_the_flusher(group: Group, options: dict[str, Any]) -> None:
+    """A closed component leaves no thread behind."""
+    source, sink = pair(group, **options)
+    send(source, sink, *range(5))
+    name = f"maro-flusher-{source.name}"
+    assert any(thread.name == name for thread in threading.enumerate())
+    with serving(sink, by=lambda proxy, message: None):
+        source.close()
+    assert not any(thread.name == name for thread in threading.enumerate())
+
+
+def test_a_full_queue_is_back_pressure_and_loses_nothing(group: Group) -> None:
+    """Batches count as packets; what was accepted arrives, in order, once the receiver takes it."""
+    source, sink = pair(group, driver_parameters={"high_water_mark": 2, "send_timeout": WITHIN_MS})
+    count = 30_000
+    got: list[Message] = []
+    with serving(sink, by=lambda proxy, message: got.append(message)):
+        send(source, sink, *range(count))
+        eventually(lambda: len(got) == count, 20, lambda: f"{count} messages, not {len(got)}")
+    assert [message.payload for message in got] == list(range(count))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from maro.communication import Message, SessionMessage, SessionType
-from maro.communication.codec import WireLimits
+from maro.communication.packets import WireLimits
 from maro.utils.exception.communication_exception import DriverSendError
 from tests.contract.conftest import WITHIN_MS, Drivers, Listener, message, receive
 

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import pytest
 
 from maro.communication import AbsDriver, Message, Proxy, SessionMessage
-from maro.communication.codec import Encoder, Route, WireLimits
+from maro.communication.codec import Encoder
 from maro.communication.memory_store import MemoryServer, MemoryStore
+from maro.communication.packets import Route, WireLimits
 from tests.contract.conftest import WITHIN_MS, message
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from maro.communication import Proxy, RegisterTable, SessionMessage, SessionType, dist
-from maro.communication.codec import WireLimits
+from maro.communication.packets import WireLimits
 from maro.testbed.redis_server import RedisServer, real_server
 from maro.utils.exception.communication_exception import (
     ConditionalEventSyntaxError,

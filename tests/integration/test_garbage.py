@@ -16,7 +16,8 @@ import redis
 import zmq
 
 from maro.communication import Proxy, SessionMessage, SessionType
-from maro.communication.codec import Route, WireLimits, encode
+from maro.communication.codec import encode
+from maro.communication.packets import Route, WireLimits
 from tests.support.components import SHORT_LEASE, Group, await_peers, nothing_waits, receive_until, request
 
 REJOIN: dict[str, Any] = {"enable_rejoin": True, "peers_catch_lifetime": 1, **SHORT_LEASE}

@@ -46,21 +46,28 @@ ROOMS = {
     "version": Room(("maro",)),
     "utils": Room(("maro.utils", "maro.utils.*"), ("version",), ("zmq", "redis", "fakeredis")),
     "message": Room(
-        tuple(f"{COMMUNICATION}.{name}" for name in ("message", "settings", "guard", "deadline", "lifetime")),
+        tuple(
+            f"{COMMUNICATION}.{name}"
+            for name in ("message", "receipts", "settings", "guard", "clock", "deadline", "lifetime")
+        ),
         ("utils", "version"),
         SOCKETS,
     ),
-    "codec": Room((f"{COMMUNICATION}.codec",), ("utils", "message"), (*SOCKETS, *THREADS, *CLOCKS)),
+    "codec": Room(
+        tuple(f"{COMMUNICATION}.{name}" for name in ("packets", "codec")),
+        ("utils", "message"),
+        (*SOCKETS, *THREADS, *CLOCKS),
+    ),
     "driver": Room(
         (f"{COMMUNICATION}.driver", f"{COMMUNICATION}.driver.*"), ("utils", "message", "codec"), ("redis", "fakeredis")
     ),
     "pure": Room(
-        tuple(f"{COMMUNICATION}.{name}" for name in ("membership", "registration", "delivery", "sessions")),
-        ("utils", "message"),
+        tuple(f"{COMMUNICATION}.{name}" for name in ("membership", "registration", "streams", "delivery", "sessions")),
+        ("utils", "message", "codec"),
         (*SOCKETS, *THREADS, *CLOCKS),
     ),
     "directory": Room(
-        tuple(f"{COMMUNICATION}.{name}" for name in ("directory", "redis_store", "memory_store")),
+        tuple(f"{COMMUNICATION}.{name}" for name in ("directory", "watching", "redis_store", "memory_store")),
         ("utils", "message", "pure"),
         ("zmq", "fakeredis"),
     ),
@@ -76,7 +83,18 @@ ROOMS = {
             COMMUNICATION,
             *(
                 f"{COMMUNICATION}.{name}"
-                for name in ("proxy", "admission", "connections", "exchange", "joining", "requesting")
+                for name in (
+                    "proxy",
+                    "admission",
+                    "connections",
+                    "exchange",
+                    "flusher",
+                    "joining",
+                    "lanes",
+                    "outbound",
+                    "posting",
+                    "requesting",
+                )
             ),
         ),
         ("version", "utils", "message", "codec", "driver", "pure", "directory", "events", "dist"),

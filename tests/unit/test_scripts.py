@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ("scripts/demo", "scripts/test", "scripts/check", "scripts/bench", "scripts/engine", "scripts/matrix")
+SCRIPTS = (
+    "scripts/demo",
+    "scripts/test",
+    "scripts/check",
+    "scripts/bench",
+    "scripts/engine",
+    "scripts/matrix",
+    "scripts/simulate",
+)
 
 
 @pytest.fixture

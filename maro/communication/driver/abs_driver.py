@@ -11,11 +11,12 @@ import select
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from maro.communication.codec import Admit, Buffer, EnvelopeReader, WireLimits, decode
+from maro.communication.codec import decode
 from maro.communication.message import Message
+from maro.communication.packets import Admit, Buffer, Envelope, EnvelopeReader, WireLimits, body_of, split
 
 _SLICE_MS = 20
 """How long the plain `wait` of a driver that can't be woken keeps its caller from other news."""
@@ -34,6 +35,16 @@ class AbsDriver(ABC):
     """Milliseconds that a receive waits where it is not told; -1 waits for ever."""
     admit: Admit | None = None
     """Asked for each envelope before its body is unpickled; a packet that it refuses is dropped."""
+    carries_envelopes = False
+    """Whether all of an envelope arrives, and the following are of use: what the message cache needs."""
+    on_control: Callable[[Envelope, int, int, int], None] | None = None
+    """Told of each packet without a message: its envelope, flags, number and token."""
+    on_undecodable: Callable[[Envelope, int], None] | None = None
+    """Told the envelope and the number of each numbered message that was admitted, and can't be decoded."""
+    sender = ""
+    """Who sent the message that was taken last."""
+    sequence = 0
+    """Its number; 0 where it is not numbered."""
 
     @property
     @abstractmethod
@@ -77,12 +88,12 @@ class AbsDriver(ABC):
         """Send one packet to a connected peer without waiting; False where there is no room now."""
         first = bytes(frames[0])
         envelope = EnvelopeReader(self.limits).read(first)
-        self.send(decode(envelope, first, frames[1:]))
+        if envelope.messages == 1:
+            self.send(decode(envelope, *body_of(envelope, first, frames[1:])))
+        else:
+            for body in split(envelope, first):
+                self.send(decode(envelope, body, ()))
         return True
-
-    def send_soon(self, peer: str, frames: Sequence[Buffer]) -> bool:
-        """As `send_frames`, for packets that may wait a moment for others that they can travel with."""
-        return self.send_frames(peer, frames)
 
     def take(self) -> Message | None:
         """The next message that has arrived and was admitted, if there is one."""

@@ -11,12 +11,24 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from maro.communication.codec import Buffer, CodecError, Encoder, EnvelopeReader, Route, WireLimits, decode
+from maro.communication.codec import Encoder, decode
 from maro.communication.deadline import Deadline
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.driver.drops import Drops
 from maro.communication.guard import ThreadGuard
 from maro.communication.message import Message
+from maro.communication.packets import (
+    KIND_CONTROL,
+    Buffer,
+    CodecError,
+    Envelope,
+    EnvelopeReader,
+    Route,
+    WireLimits,
+    body_of,
+    read_control,
+    split,
+)
 from maro.utils.exception.communication_exception import (
     DriverSendError,
     PeersDisconnectionError,
@@ -35,6 +47,8 @@ _EARLY_MS = 2
 
 class FramedDriver(AbsDriver):
     """A driver that moves frames; the parameters are those of `ZmqDriver`."""
+
+    carries_envelopes = True
 
     def __init__(
         self,
@@ -59,6 +73,10 @@ class FramedDriver(AbsDriver):
         self._routes: dict[tuple[str, str], tuple[Route, Encoder]] = {}
         self._address: dict[int, str] = {}
         self._disconnected: set[str] = set()
+        self._taken_from: Envelope
+        """The one with several messages that was accepted last."""
+        self._rest_of_packet: list[bytes] = []
+        """The bodies that were not taken from it yet, the last first."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._component_type!r}, {self._address}, peers={sorted(self._connected())})"
@@ -233,7 +251,9 @@ class FramedDriver(AbsDriver):
             waited = True
 
     def _accept(self, first: bytes, others: Callable[[], Sequence[Any]]) -> Message | None:
-        """The message of a packet; None, counted, where it is refused.
+        """The message of a packet; None where it has none, or (counted) is refused.
+
+        Of several messages the first that can be had; `_next_of_packet` has the others.
 
         Args:
             first: its first frame.
@@ -245,13 +265,50 @@ class FramedDriver(AbsDriver):
             rest = others() if envelope.frames else ()
             if len(rest) != envelope.frames:
                 raise CodecError("foreign", f"{len(rest)} frames where the envelope says {envelope.frames}")
-            if self.admit is not None and not self.admit(envelope):
+            if envelope.kind == KIND_CONTROL:
+                flags, number, token = read_control(envelope, first)
+                if self.on_control is not None:
+                    self.on_control(envelope, flags, number, token)
                 return None
-            return decode(envelope, first, rest)
+            # All that can be wrong with a packet is found before it is admitted, but for what unpickling finds.
+            bodies = split(envelope, first) if envelope.messages > 1 else None
+            body, buffers = body_of(envelope, first, rest) if bodies is None else (b"", ())
+            known = 0 if self.admit is None else self.admit(envelope)
+            if known is None:
+                return None
+            self.sender = envelope.source
+            if bodies is not None:
+                self._rest_of_packet = bodies[: known - 1 if known else None : -1]
+                self._taken_from = envelope
+                return self._next_of_packet()
+            self.sequence = envelope.sequence
+            return self._decode(envelope, body, buffers)
         except CodecError as error:
             if rest is None:
                 others()
             self._drops.add(error.reason, str(error))
+            return None
+
+    def _next_of_packet(self) -> Message | None:
+        """The next message of the packet that was accepted last; None where no other can be had."""
+        bodies, envelope = self._rest_of_packet, self._taken_from
+        while bodies:
+            if envelope.sequence:
+                self.sequence = envelope.sequence + envelope.messages - len(bodies)
+            else:
+                self.sequence = 0
+            message = self._decode(envelope, bodies.pop(), ())
+            if message is not None:
+                return message
+        return None
+
+    def _decode(self, envelope: Envelope, body: Any, buffers: Sequence[Any]) -> Message | None:
+        try:
+            return decode(envelope, body, buffers)
+        except CodecError as error:
+            self._drops.add(error.reason, str(error))
+            if self.sequence and self.on_undecodable is not None:
+                self.on_undecodable(envelope, self.sequence)
             return None
 
 

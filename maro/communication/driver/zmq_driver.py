@@ -20,13 +20,11 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as BackendSocket
 
-from maro.communication.codec import Buffer, CodecError, WireLimits
 from maro.communication.driver.abs_driver import AbsDriver
-from maro.communication.driver.batches import MAGIC as BATCH_MAGIC
-from maro.communication.driver.batches import split
 from maro.communication.driver.framed_driver import BROADCAST, UNICAST, FramedDriver
 from maro.communication.driver.zmq_outgoing import Connection, Outgoing, send_all
 from maro.communication.message import Message
+from maro.communication.packets import Buffer, WireLimits
 from maro.utils.exception.communication_exception import (
     DriverReceiveError,
     PeersConnectionError,
@@ -56,7 +54,7 @@ class ZmqDriver(FramedDriver):
         advertise_host: the host that peers connect to; by default this machine's address towards the network.
         zero_copy: the caller promises not to write to a payload's buffers after sending them; they are not copied.
         high_water_mark: packets that may wait at either end of a connection before a send has to wait; small messages
-            that are sent in a stream share packets, up to 64 in one.
+            that a Proxy sends in a row share packets, up to 64 in one.
         limits: the most that one message may be.
 
     Raises:
@@ -83,13 +81,10 @@ class ZmqDriver(FramedDriver):
             )
         super().__init__(component_type, send_timeout, receive_timeout, logger, zero_copy, high_water_mark, limits)
         self._protocol = protocol
-        self._outgoing = Outgoing(component_type, limits.max_bytes)
+        self._outgoing = Outgoing()
         self._connections = self._outgoing.connections
         # Without a call in between: every message passes here.
         self.send_frames = self._outgoing.send  # type: ignore[method-assign]
-        self.send_soon = self._outgoing.send_soon  # type: ignore[method-assign]
-        self._unpacked: list[bytes] = []
-        """The packets of a batch that were not taken yet, the last first."""
         self._listening: set[bytes] = set()
         self._asked: set[bytes] = set()
         self._wake_fd: int | None = None
@@ -134,18 +129,11 @@ class ZmqDriver(FramedDriver):
         """Send one packet to a connected peer without waiting; False where there is no room now."""
         return self._outgoing.send(peer, frames)
 
-    def send_soon(self, peer: str, frames: Sequence[Buffer]) -> bool:
-        """Send one packet; a small one that follows another closely waits about a millisecond, at most, for more.
-
-        It goes out before anything else does to this peer, and before this driver waits.
-        """
-        return self._outgoing.send_soon(peer, frames)
-
     def take(self) -> Message | None:
         """The next message that has arrived and was admitted, if there is one."""
         self._is_drained = False
-        if self._unpacked:
-            message = self._take_unpacked()
+        if self._rest_of_packet:
+            message = self._next_of_packet()
             if message is not None:
                 return message
         if not self._may_have_broadcasts and next(self._turns) % _TURN:  # nearly always
@@ -188,9 +176,6 @@ class ZmqDriver(FramedDriver):
         After `take` has found nothing it is several times as fast: ZeroMQ signals arrivals once, through a descriptor
         of each socket, and when nothing is left in the sockets these descriptors can be waited on.
         """
-        if self._outgoing.waiting:
-            self._outgoing.flush()
-            writable = {*writable, *self._outgoing.waiting}  # what waits for room now
         if writable or not readable or not self._is_drained:
             self._wait_for_room(writable, timeout_ms, wake_fd, readable)
             return
@@ -211,7 +196,7 @@ class ZmqDriver(FramedDriver):
     def _wait_for_room(
         self, names: Collection[str], timeout_ms: float | None, wake_fd: int | None = None, readable: bool = False
     ) -> None:
-        if readable and self._unpacked:
+        if readable and self._rest_of_packet:
             return
         poller = zmq.Poller()
         if readable:
@@ -294,24 +279,7 @@ class ZmqDriver(FramedDriver):
         Raises:
             zmq.Again: nothing is there.
         """
-        frame = self._receive(_NO_WAIT)
-        if frame[:2] != BATCH_MAGIC:
-            return self._accept(frame, self._other_unicast_frames)
-        try:
-            self._unpacked = split(frame)
-        except CodecError as error:
-            self._drops.add(error.reason, str(error))
-            return None
-        self._unpacked.reverse()
-        return self._take_unpacked()
-
-    def _take_unpacked(self) -> Message | None:
-        """The next message of the batch that was taken last; None where all were refused."""
-        while self._unpacked:
-            message = self._accept(self._unpacked.pop(), _no_other_frames)
-            if message is not None:
-                return message
-        return None
+        return self._accept(self._receive(_NO_WAIT), self._other_unicast_frames)
 
     def _take_broadcast(self) -> Message | None:
         """The next message of the broadcast socket; None where it was refused, or where there is none."""
@@ -362,10 +330,6 @@ class ZmqDriver(FramedDriver):
             while True:
                 notice = self._broadcast_sender.recv(_NO_WAIT)
                 (self._listening.add if notice[:1] == b"\1" else self._listening.discard)(notice[1:])
-
-
-def _no_other_frames() -> Sequence[Any]:
-    return ()
 
 
 def _is_endpoint(address: Any) -> bool:

@@ -11,19 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maro.communication.codec import (
-    INLINE_LIMIT,
-    MAGIC,
-    OUT_OF_BAND_FROM,
-    VERSION,
-    CodecError,
-    Encoded,
-    Encoder,
-    EnvelopeReader,
-    Route,
-    WireLimits,
-    decode,
-)
+from maro.communication.codec import OUT_OF_BAND_FROM, Encoder, decode
 from maro.communication.message import (
     Message,
     NotificationSessionStage,
@@ -31,9 +19,20 @@ from maro.communication.message import (
     SessionType,
     TaskSessionStage,
 )
+from maro.communication.packets import (
+    INLINE_LIMIT,
+    MAGIC,
+    VERSION,
+    CodecError,
+    Encoded,
+    EnvelopeReader,
+    Route,
+    WireLimits,
+)
+from maro.communication.packets import body_of as split_body
 
 LIMITS = WireLimits()
-NAMES_AT = struct.calcsize("<4sHQQQQQQHBBB")
+NAMES_AT = struct.calcsize("<4sHHQQQQQHBBB")
 
 
 class Tag(Enum):
@@ -61,7 +60,7 @@ def through(message: Message, route: Route, limits: WireLimits = LIMITS) -> tupl
     envelope = EnvelopeReader(limits).read(first)
     assert envelope.frames == len(frames) - 1
     # As from a socket: each frame a buffer of its own.
-    return decode(envelope, first, [bytearray(frame) for frame in frames[1:]]), frames
+    return decode(envelope, *split_body(envelope, first, [bytearray(frame) for frame in frames[1:]])), frames
 
 
 names = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -248,7 +247,7 @@ def test_what_is_no_body_is_refused(first: bytes) -> None:
     """Whatever unpickling raises, and what would trip the receiver later."""
     envelope = EnvelopeReader(LIMITS).read(first)
     with pytest.raises(CodecError) as caught:
-        decode(envelope, first, [])
+        decode(envelope, *split_body(envelope, first, []))
     assert caught.value.reason == "undecodable"
 
 
@@ -276,13 +275,15 @@ def test_a_packet_that_is_cut_off_is_refused(length: int) -> None:
     whole = packet({"a": [1, 2.5, "text", b"bytes"]})
     first = whole[: min(length, len(whole) - 1)]
     with pytest.raises(CodecError):
-        decode(EnvelopeReader(LIMITS).read(first), first, [])
+        envelope = EnvelopeReader(LIMITS).read(first)
+        decode(envelope, *split_body(envelope, first, []))
 
 
 def test_a_broadcast_is_for_whom_it_reached() -> None:
     """Where the envelope names a topic, the receiver says who it is."""
     first = packet()
-    assert decode(EnvelopeReader(LIMITS).read(first), first, [], destination="me").destination == "me"
+    envelope = EnvelopeReader(LIMITS).read(first)
+    assert decode(envelope, *split_body(envelope, first, []), destination="me").destination == "me"
 
 
 def test_only_so_many_names_are_remembered() -> None:

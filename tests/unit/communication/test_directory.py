@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import threading
 from collections.abc import Iterable
 
 import pytest
@@ -392,11 +393,10 @@ def test_stopping_leaves_nothing_open_and_no_error_behind() -> None:
     world = World()
     learner = world.component("learner_0")
     learner.directory.start(["actor"])
-    thread = learner.directory._thread
+    thread = next(thread for thread in threading.enumerate() if thread.name == "maro-directory-learner_0")
     world.server.available = False
     learner.directory.announce(NoticeKind.LEAVING)
     learner.directory.stop(NoticeKind.LEFT)
-    assert thread is not None
     assert not thread.is_alive()
     assert learner.directory.mailbox.fileno() == -1
 

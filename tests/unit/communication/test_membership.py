@@ -298,3 +298,10 @@ def test_peers_name_is_live_with_fixed_keys() -> None:
     assert names.type_of("a") == "actor"
     with pytest.raises(KeyError):
         names["evaluator"]
+
+
+def test_peers_name_knows_how_many_messages_may_wait() -> None:
+    """The bound is what its maker says; nothing is bounded unless it says so."""
+    membership = group("a")
+    assert PeersName(membership).message_bound is None
+    assert PeersName(membership, message_bound=64).message_bound == 64

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import threading
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -18,6 +21,7 @@ from maro.communication.message import (
     new_id,
 )
 from maro.utils.exception.communication_exception import MessageSessionTypeError
+from tests.support.receipts import Hand
 
 
 class Tag(Enum):
@@ -69,6 +73,53 @@ def test_forward_changes_the_message_in_place() -> None:
     assert (forwarded.tag, forwarded.source, forwarded.destination, forwarded.payload) == ("a", "actor", "evaluator", 1)
     assert forwarded.session_id == session_id
     assert forwarded.message_id != message_id
+
+
+DUPLICATIONS: list[Callable[[Any], Any]] = [
+    copy.copy,
+    copy.deepcopy,
+    *(lambda message, protocol=protocol: pickle.loads(pickle.dumps(message, protocol)) for protocol in range(2, 6)),
+]
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATIONS)
+@pytest.mark.parametrize("kind", [Message, SessionMessage])
+def test_a_copy_comes_without_a_receipt(kind: type[Message], duplicate: Callable[[Any], Any]) -> None:
+    """Everything else is copied; the message that was received keeps its receipt."""
+    # Given a message that was received; one that was made here has no receipt
+    message = kind(Tag.ROLLOUT, "learner", "actor", [1])
+    assert message.receipt is None
+    Hand().receive(message)
+    receipt = message.receipt
+    # When it is copied or pickled
+    twin = duplicate(message)
+    # Then the copy is the same message, without a receipt
+    assert type(twin) is kind
+    assert repr(twin) == repr(message)
+    assert twin.payload == [1]
+    assert twin.receipt is None
+    assert message.receipt is receipt is not None
+
+
+class Stamped(Message):
+    """A message with an attribute of its own."""
+
+
+class Slotted(SessionMessage):
+    """A message with a slot of its own."""
+
+    __slots__ = ("stamp",)
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATIONS)
+@pytest.mark.parametrize("kind", [Stamped, Slotted])
+def test_a_subclass_is_copied_with_what_it_adds(kind: type[Any], duplicate: Callable[[Any], Any]) -> None:
+    """Attributes and slots of a user's own class travel; the receipt does not."""
+    message = kind("a", "x", "y")
+    message.stamp = [3]
+    Hand().receive(message)
+    twin = duplicate(message)
+    assert (type(twin), twin.stamp, twin.receipt) == (kind, [3], None)
 
 
 @pytest.mark.parametrize("payload", [0, "", False, []])
