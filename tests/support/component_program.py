@@ -127,9 +127,9 @@ def say(**answer: Any) -> None:
     print(json.dumps(answer), flush=True)
 
 
-def obey(proxy: Proxy) -> None:
+def obey(proxy: Proxy, understood: type[Commands]) -> None:
     """Carry out commands until there are no more. An error is an answer, unless the command says that it is fatal."""
-    commands = Commands(proxy)
+    commands = understood(proxy)
     say(joined=proxy.name, peers=dict(proxy.peers_name))
     while line := sys.stdin.readline():
         command = json.loads(line)
@@ -145,32 +145,32 @@ def obey(proxy: Proxy) -> None:
             say(number=command["number"], result=result)
 
 
-def run(options: dict[str, Any], managed: bool) -> None:
+def run(options: dict[str, Any], managed: bool, understood: type[Commands]) -> None:
     """Join, and obey; with `managed` inside a `with`, else as a script that forgets to close."""
     proxy = Proxy(**{**group_from_environment(), **options})
     if managed:
         with proxy:
-            obey(proxy)
+            obey(proxy, understood)
     else:
-        obey(proxy)
+        obey(proxy, understood)
 
 
-def main() -> None:
+def main(understood: type[Commands] = Commands) -> None:
     """Run in this process, or in a child of `multiprocessing` that shares stdin and stdout."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     arguments = json.loads(sys.argv[1])
     options, managed = arguments["options"], arguments["managed"]
     if arguments["in_child"]:
-        child = multiprocessing.get_context("fork").Process(target=_run_in_child, args=(options, managed))
+        child = multiprocessing.get_context("fork").Process(target=_run_in_child, args=(options, managed, understood))
         child.start()
         child.join()
         raise SystemExit(child.exitcode)
-    run(options, managed)
+    run(options, managed, understood)
 
 
-def _run_in_child(options: dict[str, Any], managed: bool) -> None:
+def _run_in_child(options: dict[str, Any], managed: bool, understood: type[Commands]) -> None:
     sys.stdin = os.fdopen(0)  # multiprocessing gives its children an empty one
-    run(options, managed)
+    run(options, managed, understood)
 
 
 if __name__ == "__main__":

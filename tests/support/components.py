@@ -54,6 +54,7 @@ class Component:
         options: arguments of its Proxy beside those that the environment holds.
         managed: it joins in a `with`; else it is a script that forgets to close.
         in_child: the Proxy lives in a child of `multiprocessing`.
+        program: what it runs, which understands more commands than `component_program` does.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Component:
         options: dict[str, Any],
         managed: bool,
         in_child: bool,
+        program: Path = PROGRAM,
     ) -> None:
         self.name = name
         self.environment = environment
@@ -77,7 +79,7 @@ class Component:
         arguments = {"options": options, "managed": managed, "in_child": in_child}
         with self._log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "maro.cli", "component", str(PROGRAM), json.dumps(arguments)],
+                [sys.executable, "-m", "maro.cli", "component", str(program), json.dumps(arguments)],
                 cwd=folder,
                 env={**os.environ, **environment},
                 stdin=subprocess.PIPE,
@@ -102,7 +104,7 @@ class Component:
         """Give it a command; the returned function waits for the answer.
 
         Args:
-            do: a method of `Commands`.
+            do: a method of the program's `Commands`. It is carried out once the component has joined.
             fatal: an exception ends the component, rather than being the answer.
             arguments: of the command.
         """
@@ -232,6 +234,7 @@ class Group:
         *,
         managed: bool = True,
         in_child: bool = False,
+        program: Path = PROGRAM,
         **options: Any,
     ) -> Component:
         """Start a component in a process of its own; does not wait until it has joined."""
@@ -245,7 +248,7 @@ class Group:
             "MARO_REDIS": self.redis.url,
             "MARO_PEERS": ",".join(f"{kind}={count}" for kind, count in peers.items()),
         }
-        component = Component(self._folder, name, environment, {**DEFAULTS, **options}, managed, in_child)
+        component = Component(self._folder, name, environment, {**DEFAULTS, **options}, managed, in_child, program)
         self._components.append(component)
         return component
 
@@ -275,9 +278,12 @@ class Group:
 
     def kill_and_deregister(self, component: Component, component_type: str = "actor") -> None:
         """Kill a component, and make it known at once, as whoever watches over the processes does."""
-        record = self.record(component.name, component_type)
         component.kill()
-        self.store(component_type).deregister(record, NoticeKind.GONE)
+        self.deregister(component.name, component_type)
+
+    def deregister(self, name: str, component_type: str = "actor") -> None:
+        """Make it known that a component is dead."""
+        self.store(component_type).deregister(self.record(name, component_type), NoticeKind.GONE)
 
     def record(self, name: str, component_type: str = "actor") -> PeerRecord:
         """What a component has registered."""

@@ -1,0 +1,1 @@
+"""What is promised about delivery, with real processes that are killed."""
