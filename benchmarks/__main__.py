@@ -22,6 +22,8 @@ _NEEDED = ("rich", "numpy", "psutil")
 ROW_NAMES = (
     "round-trip",
     "one-way",
+    "round-trip-kept",
+    "one-way-kept",
     "arrays",
     "joining",
     "dispatch",

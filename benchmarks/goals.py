@@ -7,6 +7,8 @@ from benchmarks.figures import Bound, Goal, Of
 GOALS: dict[tuple[str, str], Goal] = {
     ("round-trip", "Proxy.send / reply"): Goal(Of.RATIO, Bound.AT_MOST, 1.8),
     ("one-way", "Proxy.isend / receive"): Goal(Of.RATIO, Bound.AT_LEAST, 0.2),
+    ("round-trip-kept", "cache on"): Goal(Of.RATIO, Bound.AT_MOST, 1.3),
+    ("one-way-kept", "cache on"): Goal(Of.RATIO, Bound.AT_LEAST, 0.6),
     ("arrays", "Proxy, zero_copy"): Goal(Of.RATIO, Bound.AT_LEAST, 0.85),
     ("arrays", "Proxy, writable arrays"): Goal(Of.RATIO, Bound.AT_LEAST, 0.7),
     ("joining", "Proxy()"): Goal(Of.RATIO, Bound.AT_MOST, 3.0),

@@ -115,5 +115,7 @@ def _joined(link: Link, component_type: str, peers: dict[str, int], driver_param
         driver_parameters={"high_water_mark": HIGH_WATER_MARK, **driver_parameters},
         redis_address=link.arguments["redis"],
         log_enable=False,
+        enable_rejoin="cache" in link.arguments,
+        enable_message_cache_for_rejoin=link.arguments.get("cache", False),
         component_name=f"{component_type}.{link.arguments.get('number', 0)}",
     )

@@ -15,9 +15,10 @@ _WARM_UP = 2_000
 _ARRAYS, _ARRAYS_WARM_UP, _ARRAY_BYTES = 32, 4, 16 * 1024 * 1024
 
 
-def _round_trip(source: str, lab: Lab) -> float:
+def _round_trip(source: str, lab: Lab, **arguments: Any) -> float:
     """Microseconds."""
-    with lab.star(f"streams:{source}_ping", f"streams:{source}_echo", **_ROUND_TRIPS) as (ping, _):
+    roles = f"streams:{source}_ping", f"streams:{source}_echo"
+    with lab.star(*roles, **_ROUND_TRIPS, **arguments) as (ping, _):
         ping.say("go")
         return float(ping.hear())
 
@@ -31,10 +32,10 @@ def _seconds_one_way(lab: Lab, source: str, sink: str, /, **arguments: Any) -> f
         return float(end - start)
 
 
-def _small_messages(source: str, lab: Lab) -> float:
+def _small_messages(source: str, lab: Lab, **arguments: Any) -> float:
     """Messages a second."""
     count, roles = _SMALL_MESSAGES[source], (f"streams:{source}_source", f"streams:{source}_sink")
-    return count / _seconds_one_way(lab, *roles, count=count, warm_up=_WARM_UP)
+    return count / _seconds_one_way(lab, *roles, count=count, warm_up=_WARM_UP, **arguments)
 
 
 def _arrays(source: str, zero_copy: bool, lab: Lab) -> float:
@@ -64,6 +65,26 @@ ONE_WAY = Row(
         "Proxy.isend / receive": functools.partial(_small_messages, "maro"),
     },
     reference="raw bytes",
+)
+ROUND_TRIP_KEPT = Row(
+    "round-trip-kept",
+    "the round trip with the message cache",
+    "us",
+    {
+        "cache off": functools.partial(_round_trip, "maro", cache=False),
+        "cache on": functools.partial(_round_trip, "maro", cache=True),
+    },
+    reference="cache off",
+)
+ONE_WAY_KEPT = Row(
+    "one-way-kept",
+    "small messages one way with the message cache",
+    "messages/s",
+    {
+        "cache off": functools.partial(_small_messages, "maro", cache=False),
+        "cache on": functools.partial(_small_messages, "maro", cache=True),
+    },
+    reference="cache off",
 )
 ARRAYS = Row(
     "arrays",
