@@ -107,6 +107,7 @@ class Exchange:
         self._waiting = self._outbound.waiting
         self._due = self.delivery.due
         self.delivery.on_new_stream = self._outbound.arrived_from
+        self.delivery.hand.on_done = self._is_done
         self.posting = Posting(self, self._outbound, settings, record.incarnation)
         self.flusher = Flusher(self.flush_late, self._outbound.wanted_pace, self.guard, settings.name)
         self.admission = Admission(record, self.membership, self._look_for)
@@ -412,6 +413,11 @@ class Exchange:
         if name not in self._looked_for:
             self._looked_for.add(name)
             self.directory.refresh()
+
+    def _is_done(self) -> None:
+        """The application is done with a message, and its component may be about to compute for long."""
+        if not self.flusher.pace:
+            self.flusher.wake(Pace.NEWS)
 
     def _introduce(self, name: str, component_type: str) -> None:
         """Somebody who is no peer waits for an acknowledgement."""

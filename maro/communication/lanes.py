@@ -172,9 +172,10 @@ class Lane:
         if stream is not None and number < stream.promised:
             return 0, ()
         # Before the numbers are read: the application may finish something meanwhile, which is news again.
-        receiving.is_news = receiving.misses
+        was_news, receiving.is_news = receiving.is_news, receiving.misses
         ranges = receiving.ranges()
         if len(ranges) > _RANGES_ALONG:
-            receiving.is_news = True
+            if was_news:
+                receiving.note()
             return receiving.floor, ()
         return receiving.floor, ranges

@@ -8,7 +8,7 @@ stream with what is left, numbered afresh.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 Content = TypeVar("Content")
@@ -213,6 +213,8 @@ class Hand:
         self.at_work: dict[StreamReceipt, int] = {}
         """Yielded by an iterator that has not been asked for more, or given to so many handlers that have not returned.
         """
+        self.on_done: Callable[[], None] = _ignore
+        """Called when a sender is to be told that the application is done with something, maybe outside of any call."""
 
     def received_again(self) -> None:
         """The application is done with the first of these."""
@@ -310,10 +312,12 @@ class ReceiveStream:
             self._first_of[last] = first
         if not self.is_news:
             self.note()
+            self.hand.on_done()
 
     def ranges(self) -> Ranges:
         """The finished runs above the floor."""
-        return tuple(sorted(self._last_of.items())) if self._last_of else ()
+        # A copy, because the application may finish something while another thread is sorting.
+        return tuple(sorted(self._last_of.copy().items())) if self._last_of else ()
 
     @property
     def finished(self) -> int:
@@ -394,6 +398,10 @@ class StreamReceipt:
         if self._number and not self._holders:
             number, self._number = self._number, 0
             self.stream.finish(number)
+
+
+def _ignore() -> None:
+    pass
 
 
 def _length(ranges: Iterable[tuple[int, int]]) -> int:

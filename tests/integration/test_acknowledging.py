@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from maro.communication import Message, Proxy, RegisterTable
+from maro.communication.flusher import Pace
 from maro.utils.exception.communication_exception import DriverSendError, DriverTypeError
 from tests.contract.test_plain_driver import PlainDriver
 from tests.support.components import WITHIN_S, Group, nothing_waits, request, take
@@ -48,7 +49,7 @@ def keeps_in_the_end(sender: Proxy, receiver: Proxy, *payloads: Any) -> None:
     eventually(
         lambda: kept(sender, receiver) == list(payloads),
         WITHIN_S,
-        lambda: f"{sender!r} keeps {list(payloads)}, not {kept(sender, receiver)}",
+        lambda: f"{sender!r} keeps {kept(sender, receiver)}, not {list(payloads)}",
     )
 
 
@@ -216,6 +217,19 @@ def test_a_handler_that_fails_leaves_its_messages_unfinished(group: Group) -> No
         table.push(bad)
     table.push(good)
     keeps_in_the_end(learner, actor, "bad")
+
+
+def test_what_is_finished_outside_of_any_call_is_told_though_no_call_follows(group: Group) -> None:
+    """However long ago the last call was: nothing else waits to be told any more."""
+    learner, actor = pair(group)
+    table = RegisterTable(actor.peers_name)
+    send(learner, actor, "late")
+    (late,) = take_unfinished(actor, 1)
+    exchange = actor._exchange
+    eventually(lambda: not exchange.delivery.due and exchange.flusher.pace is Pace.IDLE, WITHIN_S)
+    assert kept(learner, actor) == ["late"]
+    table.push(late)
+    keeps_in_the_end(learner, actor)
 
 
 @pytest.mark.parametrize("send_timeout", [-1, WITHIN_MS])

@@ -13,7 +13,7 @@ from maro.communication.lanes import _RANGES_ALONG, BATCH_LENGTH, BATCH_LIMIT, B
 from maro.communication.message import Message
 from maro.communication.packets import Buffer, Encoded, Envelope, EnvelopeReader, Route, WireLimits, read_control, split
 from maro.communication.packets import body_of as split_body
-from maro.communication.streams import Entry, ReceiveStream, SendStream
+from maro.communication.streams import Entry, Hand, ReceiveStream, SendStream
 from tests.support.stations import MovedClock
 
 APART_S = 1.0
@@ -68,7 +68,7 @@ def a_lane(wire: Wire, stream: SendStream[Encoded] | None = None, max_bytes: int
 
 def heard(received: int, *finished: int) -> ReceiveStream:
     """What came from the peer, and what of it is finished."""
-    stream = ReceiveStream("peer", "actor", 2, {}, [])
+    stream = ReceiveStream("peer", "actor", 2, {}, Hand())
     stream.received = received
     for number in finished:
         stream.finish(number)
@@ -207,6 +207,23 @@ def test_many_ranges_get_a_packet_of_their_own(clock: MovedClock) -> None:
     message, control = wire.envelopes()
     assert (message.finished, list(message.ranges)) == (1, [])
     assert list(control.ranges) == list(lane.receiving.ranges())
+
+
+def test_many_ranges_that_were_told_do_not_keep_the_next_one_from_being_told(clock: MovedClock) -> None:
+    """A message leaves them out; nothing new is to be told by that, and what is finished later is new."""
+    wire = Wire()
+    lane = a_lane(wire)
+    due: dict[str, ReceiveStream] = {}
+    receiving = lane.receiving = ReceiveStream("peer", "actor", 2, due, Hand())
+    receiving.received = 100
+    for number in range(3, 3 + 2 * (_RANGES_ALONG + 1), 2):
+        receiving.finish(number)
+    lane.control(0)
+    due.clear()
+    lane.push(encoded(0), 0)
+    assert not due
+    receiving.finish(90)
+    assert due == {"peer": receiving}
 
 
 def test_news_that_found_no_room_are_told_again(clock: MovedClock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maro.communication.streams import Entry, ReceiveStream, SendStream, StreamReceipt
+from maro.communication.streams import Entry, Hand, ReceiveStream, SendStream, StreamReceipt
 
 BOUND = 100
 ranges = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=4).map(
@@ -32,7 +32,7 @@ def a_held_receipt() -> StreamReceipt:
 
 
 def a_receipt(number: int = 1) -> StreamReceipt:
-    stream = ReceiveStream("other", "actor", 1, {}, [])
+    stream = ReceiveStream("other", "actor", 1, {}, Hand())
     return StreamReceipt(stream, number)
 
 
@@ -58,7 +58,7 @@ def expanded(stream: ReceiveStream) -> set[int]:
 def test_runs_are_what_a_set_would_hold(order: list[int], count: int) -> None:
     """Whatever the order in which messages are finished, and the sender is told once of all."""
     due: dict[str, ReceiveStream] = {}
-    stream = ReceiveStream("sender", "actor", 1, due, [])
+    stream = ReceiveStream("sender", "actor", 1, due, Hand())
     for done, number in enumerate(order[:count], start=1):
         stream.finish(number)
         assert expanded(stream) == set(order[:done])
@@ -92,7 +92,7 @@ def test_whatever_a_peer_says_only_moves_things_forward(
 def test_what_is_kept_is_what_was_not_said_to_be_finished(order: list[int], tellings: list[int]) -> None:
     """Two ends of a stream, of which one tells the other now and then how things stand."""
     sending = a_stream(20)
-    receiving = ReceiveStream("sender", "actor", 1, {}, [])
+    receiving = ReceiveStream("sender", "actor", 1, {}, Hand())
     receiving.received = 20
     done = 0
     for count in sorted(tellings):
@@ -217,7 +217,7 @@ def test_the_bound_counts_what_is_unfinished_and_not_the_span() -> None:
 def test_a_retired_stream_tells_nobody() -> None:
     """Its sender is dead; what is finished late does not wake anything."""
     due: dict[str, ReceiveStream] = {}
-    stream = ReceiveStream("sender", "actor", 1, due, [])
+    stream = ReceiveStream("sender", "actor", 1, due, Hand())
     stream.received = 1
     stream.retire()
     stream.finish(1)
