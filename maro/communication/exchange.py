@@ -127,7 +127,7 @@ class Exchange:
         if self._news:
             for observation in self._mailbox.take_all():
                 if self.membership.supersedes(observation):
-                    self._read_empty()
+                    self._read()  # what they sent counts
                 for change in self.membership.observe(observation):
                     self._carry_out(change)
             self._count_peers()
@@ -346,15 +346,15 @@ class Exchange:
                 self.flusher.wake(wanted)
 
     def sleep(self, deadline: Deadline, writable: Collection[str] = ()) -> None:
-        """Wait for the directory, for room, or for acknowledgements, reading what arrives while there is a place."""
-        is_bounded = self.delivery.bound is None
-        while (is_room := not is_bounded or len(self.inbox) < _READ_WHILE_BLOCKED) and (
-            message := self._take()
-        ) is not None:
+        """Wait for the directory, for room, or for acknowledgements; then read what arrived while there is a place."""
+        self._wait(deadline, [*self._present(writable), *self._blocked], self._has_place())
+        while self._has_place() and (message := self._take()) is not None:
             self.inbox.push(message)
-        self._wait(deadline, [*self._present(writable), *self._blocked], is_room)
 
     # Inside.
+
+    def _has_place(self) -> bool:
+        return self.delivery.bound is not None or len(self.inbox) < _READ_WHILE_BLOCKED
 
     def _send_rest(self, linger: Deadline) -> None:
         """Send what is kept for peers that are present, and wait until they have received it."""
@@ -460,16 +460,17 @@ class Exchange:
             # Not only when the call returns: a peer that owes it more than its cache holds could not go on.
             reply.receipt.finish()
 
-    def _read_empty(self) -> None:
-        """Move what has arrived to the inbox, before its senders are superseded."""
-        self._read()
-
     def _can_reply(self, name: str, incarnation: int) -> bool:
+        """Whether this incarnation of a peer, which was asked last, can still reply.
+
+        Where another has followed it, that one was asked as well if the message was kept; else the message is finished,
+        and only what it was finished with could have been a reply.
+        """
         peer = self.membership.peers.get(name)
-        if self.delivery.bound is not None:  # the next incarnation will
-            return peer is not None and peer.state is not PeerState.LEFT and incarnation > peer.departed
         if peer is None or peer.incarnation != incarnation:
             return False
+        if self.delivery.bound is not None:
+            return peer.state is not PeerState.LEFT
         return peer.state is PeerState.PRESENT or (peer.state is PeerState.AWAY and peer.leaving)
 
     def _wait(self, deadline: Deadline, writable: Collection[str] | None = None, readable: bool = True) -> None:

@@ -126,8 +126,6 @@ class Peer:
     superseded: int = 0
     """A newer incarnation was heard of whose address is not known yet. Counts down with each reading that does not
     know of it either: then it was a false alarm, or a stranger's."""
-    departed: int = 0
-    """The last incarnation that left for good: what was sent to it, or is kept for it, comes to nobody."""
     last_heard_s: float = field(default=float("-inf"))
 
     @property
@@ -305,7 +303,6 @@ class Membership:
             yield from self._lose(peer, "its process ended without leaving the group", process_ended=True)
         elif peer.state is not PeerState.LEFT:
             used_up = kind is NoticeKind.GIVEN_UP
-            peer.departed = peer.incarnation
             peer.reason = "it used up its restart budget" if used_up else "it left the group"
             self._set_state(peer, PeerState.LEFT)
             yield Change(ChangeKind.DEPARTED, peer, process_ended=True)

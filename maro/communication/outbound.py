@@ -248,8 +248,11 @@ class Outbound:
         if lane is None or lane.route is not route:
             self.waiting.pop(name, None)
             stream = self._delivery.begin(name, route.destination_incarnation)
-            if stream is not None and lane is not None and lane.bodies:
-                stream.rewind(lane.first - 1)
+            if stream is not None:
+                if lane is not None and lane.bodies:
+                    stream.rewind(lane.first - 1)
+                for entry in stream.entries.values():
+                    self._requests.asked(entry.session_id, route)
             limit = self._driver.limits.max_bytes
             lane = self.lanes[name] = Lane(route, self._send, stream, self.waiting, limit)
         receiving = self._delivery.receiving.get(name)

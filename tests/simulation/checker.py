@@ -89,18 +89,27 @@ def lost(history: History) -> Iterator[Key]:
 
 
 def unanswered(history: History) -> Iterator[Key]:
-    """The requests that nobody got a reply to, though the one who asked and the one who was asked were there."""
-    refused = {sent.answers for sent in history.sent.values() if sent.answers is not None and sent.accepted_at is None}
+    """The requests that nobody got a reply to, though the one who asked and the one who was asked were there.
+
+    Not where the reply to any of them was refused: the asker may wait for that one, and never take the others.
+    """
+    waiting_in_vain = let_down(history)
     for key, sent in history.sent.items():
         if (
             sent.asks
             and sent.accepted_at is not None
             and sent.answered_at is None
-            and key not in refused
+            and key.sender not in waiting_in_vain
             and not history.ended(key.sender)
             and not _has_left(history, key.receiver, sent.at - NEWS_S)
         ):
             yield key
+
+
+def let_down(history: History) -> set[Start]:
+    """Who asked for something, and the one who was asked was told in a call of its own that the reply can't be sent."""
+    refused = (sent.answers for sent in history.sent.values() if sent.answers is not None and sent.accepted_at is None)
+    return {key.sender for key in refused if history.sent[key].answered_at is None}
 
 
 def handed_again(history: History) -> Iterator[Violation]:

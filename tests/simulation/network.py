@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 
-from maro.communication.driver.memory_network import Frames, MemoryNetwork, Way
+from maro.communication.driver.memory_network import ARRIVED, Frames, MemoryNetwork, Way
 
 _ALL_LOST = 0.4
 """How often a crash loses all that was on its way to the dead; else a part of it waits at the senders."""
@@ -117,7 +117,9 @@ class SimNetwork(MemoryNetwork):
                     there = sum(not self._is_late(way, address, packet) for packet in packets)
                     kept = len(packets) if self._random.random() < 0.5 else self._random.randint(there, len(packets))
                     self.lost += len(packets) - kept
-                    self._replace(way, address, packets[:kept])
+                    # Whoever gets the address next may be cut off from the receiver, which has these nevertheless.
+                    arrived = [(ARRIVED, frames) for _, frames in packets[:there]]
+                    self._replace(way, address, arrived + packets[there:kept])
             self._free.append(dead)
 
     def wake_all(self) -> None:

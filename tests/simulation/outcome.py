@@ -51,7 +51,12 @@ def outcome_of(world: World) -> Outcome:
 
 def unfinished(world: World) -> list[Violation]:
     """Why it did not come to its end by itself."""
-    found = [Violation("hangs", repr(node)) for node in world.all_alive() if node.name in world.pending]
+    waiting_in_vain = checker.let_down(world.history)
+    found = [
+        Violation("hangs", repr(node))
+        for node in world.all_alive()
+        if node.name in world.pending and node.start not in waiting_in_vain
+    ]
     return found + [Violation("not joined", text) for text in world.not_joined()]
 
 

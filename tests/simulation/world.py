@@ -40,6 +40,9 @@ _CLOSING_S = 30.0
 """How long leaving may take."""
 _LOOK_S = 0.05
 """How often it is looked whether all is done."""
+_QUIET_S = 0.2
+"""For so long, beside the time that an application computes, nobody has sent or got anything when all is done: who has
+a message in hand may pass it on."""
 _AGAIN_S = 0.3
 """After an end by an exception a component starts again."""
 
@@ -76,7 +79,8 @@ class World:
         senders = APPLICATIONS[plan.application].senders
         self.pending = {role.name: None for role in plan.roles if role.component_type in senders}
         """Who has yet to send something."""
-        self._healed = False
+        self._seen = (0, 0)
+        self._seen_at = self.scheduler.now
         self._starts: dict[str, int] = {}
         self._over: set[Start] = set()
         self._joined: set[Start] = set()
@@ -230,7 +234,6 @@ class World:
         KINDS[fault.kind].heal(self, fault)
 
     def _heal_all(self) -> None:
-        self._healed = True
         for fault in self.plan.faults:
             KINDS[fault.kind].heal(self, fault)
         self.note(None, "HEALED")
@@ -238,12 +241,18 @@ class World:
     # How it ends.
 
     def _look(self) -> None:
-        if self.pending or self.not_joined() or not self._is_settled():
+        if self.pending or not self._is_quiet() or self.not_joined() or not self._is_settled():
             self.scheduler.at(self.scheduler.now + _LOOK_S, self._look)
             for role in self.plan.roles:
                 self.start_again(role.name)
         else:
             self.finish()
+
+    def _is_quiet(self) -> bool:
+        seen = len(self.history.sent), len(self.history.handed)
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self.scheduler.now
+        return self.scheduler.now - self._seen_at >= self.plan.shape.work_s + _QUIET_S
 
     def _is_settled(self) -> bool:
         if not self.plan.settings.cache and (self.plan.faults or self.history.refused):

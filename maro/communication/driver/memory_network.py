@@ -21,7 +21,7 @@ Way = tuple[str, str]
 to one address: that of a peer which is no more, and that of the peer which listens there now."""
 
 _SCHEME = "memory://"
-_ARRIVED = -math.inf
+ARRIVED = -math.inf
 """The time of arrival of what was there before its way was cut: that does not hold it any more."""
 
 
@@ -129,7 +129,7 @@ class MemoryNetwork:
             now = self.clock()
             for way, packets in pipes.items():
                 arrives = packets[0][0]
-                if arrives <= now and (arrives == _ARRIVED or not self._is_cut(way[0], address)):
+                if arrives <= now and (arrives == ARRIVED or not self._is_cut(way[0], address)):
                     break
             else:
                 return None
@@ -149,7 +149,7 @@ class MemoryNetwork:
             times = [
                 packets[0][0]
                 for way, packets in pipes.items()
-                if packets[0][0] == _ARRIVED or not self._is_cut(way[0], address)
+                if packets[0][0] == ARRIVED or not self._is_cut(way[0], address)
             ]
             return max(0.0, min(times) - self.clock()) if times else None
 
@@ -238,12 +238,12 @@ class MemoryNetwork:
         for address, pipes in self._pipes.items():
             for way, packets in pipes.items():
                 if (way[0], address) in pairs and address in self._wakers:
-                    pipes[way] = deque((_ARRIVED if at <= now else at, frames) for at, frames in packets)
+                    pipes[way] = deque((ARRIVED if at <= now else at, frames) for at, frames in packets)
 
     def _is_cut(self, sender: str, address: str) -> bool:
         return (sender, address) in self._cut
 
     def _is_late(self, way: Way, address: str, packet: tuple[float, Frames]) -> bool:
-        if packet[0] == _ARRIVED:
+        if packet[0] == ARRIVED:
             return False
         return packet[0] > self.clock() or address not in self._wakers or self._is_cut(way[0], address)
