@@ -11,21 +11,22 @@ from collections.abc import Collection
 
 from maro.communication import clock
 from maro.communication.admission import Admission
+from maro.communication.collecting import Collecting
 from maro.communication.connections import Connections
 from maro.communication.deadline import Deadline
-from maro.communication.delivery import BLOCKED, Delivery
+from maro.communication.delivery import Delivery
 from maro.communication.directory import Directory
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.flusher import Flusher, Pace
 from maro.communication.guard import ThreadGuard
+from maro.communication.inbound import Inbound
 from maro.communication.membership import Change, ChangeKind, Membership, NoticeKind, Peer, PeerRecord, PeerState
 from maro.communication.message import Message
 from maro.communication.outbound import Outbound
-from maro.communication.packets import Encoded, Envelope
+from maro.communication.packets import Encoded
 from maro.communication.posting import Posting
 from maro.communication.registration import StoreUnavailableError
-from maro.communication.sessions import Collection as ReplyCollection
-from maro.communication.sessions import Inbox, Requests
+from maro.communication.sessions import Requests
 from maro.communication.settings import ProxySettings
 from maro.communication.streams import StreamReceipt
 from maro.utils.exception.communication_exception import (
@@ -42,9 +43,6 @@ logger = logging.getLogger(__name__)
 _READ_WHILE_BLOCKED = 1000
 """How many messages a blocked sender takes in, so that two that send to each other do not block for ever. With the
 message cache on their caches are the bound."""
-_LAST_WORDS_MS = 250
-"""How long replies of a peer that is gone are still waited for: the news of its end, which come by another way, may
-be faster than what it sent before."""
 _MESSAGES = Pace.MESSAGES
 
 
@@ -82,7 +80,6 @@ class Exchange:
         self.delivery: Delivery[Encoded] = Delivery(
             settings.max_length_for_message_cache if settings.enable_message_cache else None
         )
-        self.inbox = Inbox()
         self.requests = Requests()
         self.short_of_peers = False
         """Fewer peers of some type are present than sending needs."""
@@ -96,11 +93,15 @@ class Exchange:
         self._news = directory.mailbox.items
         self._looked_for: set[str] = set()
         """The peers whose new address the directory was asked for."""
-        self._losses = 0
-        self._is_collecting = False
+        self.losses = 0
+        """How often a peer, or an incarnation of one, was lost."""
+        self.admission = Admission(record, self.membership, self._look_for)
+        self._inbound = Inbound(driver, self.delivery, self.requests, self.admission)
+        self.inbox = self._inbound.inbox
+        self._take = self._inbound.take
         connections = Connections(record, driver, self.membership, settings.lease_s)
         self._outbound = Outbound(
-            driver, connections, self.delivery, self.membership, self.requests, self._introduce, self._read
+            driver, connections, self.delivery, self.membership, self.requests, self._introduce, self._inbound.read
         )
         self._ready = self._outbound.ready
         self._blocked = self._outbound.blocked
@@ -109,11 +110,10 @@ class Exchange:
         self.delivery.on_new_stream = self._outbound.arrived_from
         self.delivery.hand.on_done = self._is_done
         self.posting = Posting(self, self._outbound, settings, record.incarnation)
+        self._inbound.on_missing = self._outbound.send_again
+        self._inbound.on_blocked = self.posting.peer_is_blocked
+        self.collect = Collecting(self, self._inbound).collect
         self.flusher = Flusher(self.flush_late, self._outbound.wanted_pace, self.guard, settings.name)
-        self.admission = Admission(record, self.membership, self._look_for)
-        driver.admit = self._admit
-        driver.on_control = self._heard
-        driver.on_undecodable = self._undecodable
         self._count_peers()
 
     # Peers.
@@ -127,7 +127,7 @@ class Exchange:
         if self._news:
             for observation in self._mailbox.take_all():
                 if self.membership.supersedes(observation):
-                    self._read()  # what they sent counts
+                    self._inbound.read()  # what they sent counts
                 for change in self.membership.observe(observation):
                     self._carry_out(change)
             self._count_peers()
@@ -135,6 +135,13 @@ class Exchange:
         for name in list(self._blocked):
             self._outbound.flush(name)
         self.check_fence()
+
+    def keep_up(self) -> bool:
+        """`pump`, if there is anything to be looked at; whether there was."""
+        if self._news or self._blocked or self._hindered:
+            self.pump()
+            return True
+        return False
 
     def prepare(self) -> None:
         """Before sending: be up to date, and have enough peers."""
@@ -253,8 +260,7 @@ class Exchange:
             until_change_of: a version of the membership; None is returned as soon as it is another.
         """
         while True:
-            if self._news or self._blocked or self._hindered:
-                self.pump()
+            self.keep_up()
             message = self.inbox.pop() if self.inbox.messages else self._take()
             if message is not None:
                 if self._due:
@@ -264,50 +270,9 @@ class Exchange:
                 break
             if deadline.passed():
                 break
-            self._wait(deadline)
+            self.wait(deadline)
         self.leave_call()
         return message
-
-    def collect(self, collection: ReplyCollection, deadline: Deadline) -> list[str]:
-        """Receive until the collection is complete, or time is up; other messages are kept for `next_message`.
-
-        Returns:
-            The peers that owe all that is missing and are dead, where that ended the wait.
-        """
-        self._is_collecting = True
-        try:
-            return self._collect(collection, deadline)
-        finally:
-            self._is_collecting = False
-
-    def _collect(self, collection: ReplyCollection, deadline: Deadline) -> list[str]:
-        given_up: Deadline | None = None
-        self._take_from_inbox(collection)
-        while not collection.complete:
-            if self._news or self._blocked or self._hindered:
-                self.pump()
-                self._take_from_inbox(collection)
-            message = self._take()
-            if message is not None:
-                if collection.wants(message.session_id):
-                    self._add(collection, message)
-                else:
-                    self.inbox.push(message)
-                continue
-            # Only now that everything which arrived is read can it be said that the dead owe the rest.
-            if self._losses and not collection.complete:
-                dead = collection.owed_by_the_dead(self._can_reply)
-                if dead and given_up is None:
-                    given_up = Deadline(_LAST_WORDS_MS).earlier(deadline)
-                if dead and given_up is not None:
-                    if given_up.passed():
-                        return dead
-                    self._wait(given_up)
-                    continue
-            if deadline.passed():
-                break
-            self._wait(deadline)
-        return []
 
     # Leaving, and what goes on between calls.
 
@@ -347,7 +312,7 @@ class Exchange:
 
     def sleep(self, deadline: Deadline, writable: Collection[str] = ()) -> None:
         """Wait for the directory, for room, or for acknowledgements; then read what arrived while there is a place."""
-        self._wait(deadline, [*self._present(writable), *self._blocked], self._has_place())
+        self.wait(deadline, [*self._present(writable), *self._blocked], self._has_place())
         while self._has_place() and (message := self._take()) is not None:
             self.inbox.push(message)
 
@@ -377,36 +342,6 @@ class Exchange:
             if name in self.membership.peers
         )
 
-    def _admit(self, envelope: Envelope) -> int | None:
-        if not self.admission.admits(envelope):
-            return None
-        if not (envelope.sequence or envelope.received):
-            return 0
-        return self.delivery.arrived(envelope)
-
-    def _heard(self, envelope: Envelope, flags: int, number: int, token: int) -> None:
-        """A control packet arrived."""
-        if self.admission.admits(envelope):
-            if self.delivery.heard(envelope, flags):
-                self._outbound.send_again(envelope.source)
-            if flags & BLOCKED:
-                self.posting.peer_is_blocked(envelope.source, number, token)
-                if self._is_collecting:
-                    self._let_go_of_replies(envelope.source)
-
-    def _let_go_of_replies(self, name: str) -> None:
-        """A peer can't go on because its earlier replies were not collected, and its next one may be waited for.
-
-        The earlier ones are here, and of use to this incarnation only: they need not come again.
-        """
-        for message in self.inbox:
-            if message.receipt is not None and message.source == name and message.request_id is not None:
-                message.receipt.finish()
-
-    def _undecodable(self, envelope: Envelope, number: int) -> None:
-        """A numbered message is lost to the application: it must not come again, nor hold up others."""
-        self.delivery.receipt(number).finish()
-
     def _look_for(self, name: str) -> None:
         """A newer incarnation of a peer was heard: learn its address, and send nothing to the old one."""
         self._ready.pop(name, None)
@@ -428,52 +363,7 @@ class Exchange:
         for change in self.membership.adopt(record):
             self._carry_out(change)
 
-    def _take(self) -> Message | None:
-        """The next message that arrived, without repeated replies."""
-        while True:
-            message = self.driver.take()
-            if message is None:
-                return None
-            number = self.driver.sequence
-            if number:
-                message.receipt = self.delivery.receipt(number)
-            if message.request_id is None or not self.requests.is_repeated(message):
-                return message
-            if message.receipt is not None:
-                message.receipt.finish()
-
-    def _read(self) -> None:
-        """Take in what has arrived: a component that only sends has to see the acknowledgements."""
-        while (message := self._take()) is not None:
-            self.inbox.push(message)
-
-    def _take_from_inbox(self, collection: ReplyCollection) -> None:
-        if self.inbox:
-            for session_id in list(collection.sessions()):
-                while collection.wants(session_id) and (message := self.inbox.take(session_id)) is not None:
-                    self._add(collection, message)
-
-    def _add(self, collection: ReplyCollection, reply: Message) -> None:
-        collection.add(reply)
-        self.delivery.replied(reply.session_id, reply.source)
-        if reply.receipt is not None:
-            # Not only when the call returns: a peer that owes it more than its cache holds could not go on.
-            reply.receipt.finish()
-
-    def _can_reply(self, name: str, incarnation: int) -> bool:
-        """Whether this incarnation of a peer, which was asked last, can still reply.
-
-        Where another has followed it, that one was asked as well if the message was kept; else the message is finished,
-        and only what it was finished with could have been a reply.
-        """
-        peer = self.membership.peers.get(name)
-        if peer is None or peer.incarnation != incarnation:
-            return False
-        if self.delivery.bound is not None:
-            return peer.state is not PeerState.LEFT
-        return peer.state is PeerState.PRESENT or (peer.state is PeerState.AWAY and peer.leaving)
-
-    def _wait(self, deadline: Deadline, writable: Collection[str] | None = None, readable: bool = True) -> None:
+    def wait(self, deadline: Deadline, writable: Collection[str] | None = None, readable: bool = True) -> None:
         """Send what is due, then wait for arrivals, for the directory, and for room."""
         outbound = self._outbound
         if outbound.waiting or self._due:
@@ -507,13 +397,13 @@ class Exchange:
             if kind is ChangeKind.RETURNED:
                 self._outbound.returned(peer)
             else:
-                self._losses += kind is ChangeKind.REJOINED
+                self.losses += kind is ChangeKind.REJOINED
                 self._outbound.open(peer)
             if peer.state is PeerState.PRESENT:
                 self._log.info("%s %s (incarnation %s)", name, kind.value, peer.incarnation)
                 self._outbound.flush(name)
             return
-        self._losses += 1
+        self.losses += 1
         self._log.info("%s is %s: %s", name, peer.state.value, peer.reason)
         self._outbound.lost(peer, change.process_ended)
         if kind is ChangeKind.DEPARTED:

@@ -86,9 +86,11 @@ ROOMS = {
                 for name in (
                     "proxy",
                     "admission",
+                    "collecting",
                     "connections",
                     "exchange",
                     "flusher",
+                    "inbound",
                     "joining",
                     "lanes",
                     "outbound",
