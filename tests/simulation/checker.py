@@ -2,7 +2,8 @@
 
 With the cache on nothing is lost, whoever crashes, but what a sender held that crashed or what was for somebody who
 left; each incarnation gets a message once, and the messages of a sender in order; what was finished, and known to be,
-is not handed out again. With the cache off messages may be lost, but come once and in order.
+is not handed out again; whoever has a known successor is not listened to. With the cache off messages may be lost, but
+come once and in order.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def judge(history: History, *, lossless: bool) -> list[Violation]:
         history: of a run that is over.
         lossless: whether nothing may be lost: the cache is on, or nothing went wrong.
     """
-    found = [*phantoms(history), *repeated(history), *disordered(history), *handed_again(history)]
+    found = [*phantoms(history), *repeated(history), *disordered(history), *handed_again(history), *split(history)]
     if lossless:
         found += [Violation("lost", f"{key}, accepted at {history.sent[key].accepted_at}") for key in lost(history)]
         found += [Violation("unanswered", str(key)) for key in unanswered(history)]
@@ -72,6 +73,19 @@ def disordered(history: History) -> Iterator[Violation]:
         if before is not None and handed.key.number <= before.key.number:
             yield Violation("disordered", f"{handed.key} came at {handed.at:.6f} s to {handed.to} after {before.key}")
         last[way] = handed
+
+
+def split(history: History) -> Iterator[Violation]:
+    """What an incarnation sends while its receiver knows a newer one comes to nobody (split brain)."""
+    for handed in history.handed:
+        sender, sent = handed.key.sender, history.sent.get(handed.key)
+        incarnation = history.incarnations.get(sender)
+        if sent is None or incarnation is None:
+            continue
+        for at, newer in history.known.get((handed.to, sender.name), ()):
+            if newer > incarnation and at < sent.at:
+                yield Violation("split brain", f"{handed.key}, sent at {sent.at}, to {handed.to}, which knew {newer}")
+                break
 
 
 def lost(history: History) -> Iterator[Key]:

@@ -226,6 +226,9 @@ KINDS: dict[str, Kind] = {
     "cut_from_store": Kind(_one("cut_from_store", 0.1, 4), _cut_from_store, _back_at_store),
 }
 
+STORE_FAULTS = {"store_down", "store_lost", "store_hangs", "store_slow"}
+"""With which nothing is wrong with any component, nor with the ways between them."""
+
 
 def names_of(faults: Iterable[Fault]) -> list[str]:
     """The kinds, each once."""

@@ -82,6 +82,10 @@ class History:
     """When another start took the name of this one."""
     rank: dict[Start, int] = field(default_factory=dict)
     """The order in which they registered."""
+    incarnations: dict[Start, int] = field(default_factory=dict)
+    """Of those that have joined."""
+    known: dict[tuple[Start, str], list[tuple[float, int]]] = field(default_factory=dict)
+    """When a start came to know an incarnation of another component, by the other's name."""
     refused: int = 0
     """Calls that ended with an error of the documented kinds."""
     impeded: set[tuple[str, str]] = field(default_factory=set)
@@ -111,6 +115,10 @@ class History:
             self.superseded_at[before] = at
         self.registered[start.name] = start
         self.rank[start] = len(self.rank)
+
+    def knows(self, start: Start, name: str, incarnation: int, at: float) -> None:
+        """A start has learnt of an incarnation of another component."""
+        self.known.setdefault((start, name), []).append((at, incarnation))
 
     def ended_at(self, start: Start) -> float | None:
         """When that incarnation ended, or a successor took its name; None while neither has happened."""

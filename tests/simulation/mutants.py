@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,6 +89,13 @@ def evict_when_full(patch: pytest.MonkeyPatch) -> None:
                 del self.entries[oldest]
         accept(self, entry)
 
+    def first_left(self: Any) -> Any:
+        while self.sent < self.last and self.sent + 1 not in self.entries:
+            self.sent += 1
+        return first_unsent(self)
+
+    first_unsent = SendStream.first_unsent
+    patch.setattr(SendStream, "first_unsent", first_left)
     patch.setattr(SendStream, "accept", evicting)
     patch.setattr(SendStream, "is_full", property(lambda _: False))
 
@@ -121,6 +129,34 @@ def take_repeats(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "arrived", again)
 
 
+def forget_the_fence(patch: pytest.MonkeyPatch) -> None:
+    """Who has a successor is listened to as before."""
+    hear = Membership.hear
+    patch.setattr(Membership, "hear", lambda *arguments: hear(*arguments) or True)
+    begin = Delivery.begin
+
+    def remembering(self: Any, peer: str, incarnation: int) -> Any:
+        older = dict(self._older.get(peer, {}))
+        stream = begin(self, peer, incarnation)
+        if older:
+            self._older[peer] = older
+        return stream
+
+    patch.setattr(Delivery, "begin", remembering)
+
+
+def trust_leases_always(patch: pytest.MonkeyPatch) -> None:
+    """A lease that is not there counts, though the store may have lost it, or could not be asked to renew it."""
+    sight = Membership._sight
+    patch.setattr(Membership, "_sight", lambda self, sighting: sight(self, replace(sighting, absence_counts=True)))
+
+
+def tell_out_of_order(patch: pytest.MonkeyPatch) -> None:
+    """What is finished counts as soon as it is told, though the reply that it stands for may be missing."""
+    acknowledged = Delivery._acknowledged
+    patch.setattr(Delivery, "_acknowledged", lambda self, envelope, in_order: acknowledged(self, envelope, True))
+
+
 MUTANTS: tuple[Mutant, ...] = (
     acknowledge_early,
     rejoin_before_the_inbox,
@@ -132,4 +168,7 @@ MUTANTS: tuple[Mutant, ...] = (
     nothing_for_the_successor,
     never_ask,
     take_repeats,
+    forget_the_fence,
+    trust_leases_always,
+    tell_out_of_order,
 )

@@ -38,6 +38,8 @@ class SimNetwork(MemoryNetwork):
         self._hosts: dict[str, str] = {}
         self._free: list[str] = []
         self._cut_hosts: set[tuple[str, str]] = set()
+        self._remains: set[Way] = set()
+        """What the dead sent that still arrives."""
         self.sent = 0
         """Packets that were put on their way."""
         self.lost = 0
@@ -117,9 +119,12 @@ class SimNetwork(MemoryNetwork):
                     there = sum(not self._is_late(way, address, packet) for packet in packets)
                     kept = len(packets) if self._random.random() < 0.5 else self._random.randint(there, len(packets))
                     self.lost += len(packets) - kept
-                    # Whoever gets the address next may be cut off from the receiver, which has these nevertheless.
+                    self._replace(way, address, ())
+                    # Whatever happens to the connections of whoever gets the address next, the receiver has these.
+                    remains = (dead, f"{way[1]}, of the dead number {len(self._remains)}")
+                    self._remains.add(remains)
                     arrived = [(ARRIVED, frames) for _, frames in packets[:there]]
-                    self._replace(way, address, arrived + packets[there:kept])
+                    self._replace(remains, address, arrived + packets[there:kept])
             self._free.append(dead)
 
     def wake_all(self) -> None:
@@ -129,7 +134,7 @@ class SimNetwork(MemoryNetwork):
 
     def is_quiet(self) -> bool:
         """Whether nothing is on its way to anybody who listens."""
-        return not any(address in self._wakers for _, address in self._ways())
+        return not any(pipes and address in self._wakers for address, pipes in self._pipes.items())
 
     # What a MemoryNetwork does, with hosts.
 
@@ -167,7 +172,8 @@ class SimNetwork(MemoryNetwork):
             self._replace(old, address, packets[: self._random.randint(1, len(packets))])
 
     def _ways(self) -> Iterator[tuple[Way, str]]:
-        return ((way, address) for address, pipes in self._pipes.items() for way in pipes)
+        """The connections; what the dead sent is in none any more."""
+        return ((way, address) for address, pipes in self._pipes.items() for way in pipes if way not in self._remains)
 
     def _is_cut(self, sender: str, address: str) -> bool:
         return bool(self._cut_hosts) and (self._hosts[sender], self._hosts[address]) in self._cut_hosts

@@ -172,3 +172,20 @@ def test_what_was_passed_on_is_not_owed_any_more() -> None:
     story.history.registers(Start("end", 1), story.now)
     story.hands(onward, Start("end", 1))
     assert story.verdict() == []
+
+
+def test_what_a_predecessor_sends_comes_to_nobody_who_knows_its_successor() -> None:
+    """Before that it is fine, and for whoever has not learnt of the successor."""
+    for knows_before, at_whom, verdict in (
+        (True, SINK, ["split brain"]),
+        (False, SINK, []),
+        (True, NEXT, []),
+    ):
+        story = Story()
+        story.history.incarnations[SOURCE] = 10
+        if knows_before:
+            story.history.knows(at_whom, "source", 11, story.now)
+        key = story.sends(1)
+        story.history.knows(SINK, "source", 11, story.now + 0.5)
+        story.hands(key)
+        assert story.verdict() == verdict

@@ -14,6 +14,7 @@ from typing import Any
 from greenlet import GreenletExit
 
 from maro.communication import LeaveGroup, clock, message
+from maro.communication.membership import Change, ChangeKind, Observation, Peer
 from maro.utils.exception.communication_exception import (
     ComponentFencedError,
     InformationUncompletedError,
@@ -24,7 +25,7 @@ from maro.utils.exception.communication_exception import (
 from tests.simulation import checker
 from tests.simulation.applications import APPLICATIONS
 from tests.simulation.checker import Violation
-from tests.simulation.faults import KINDS
+from tests.simulation.faults import KINDS, STORE_FAULTS
 from tests.simulation.history import End, History, Start
 from tests.simulation.network import SimNetwork
 from tests.simulation.node import Node
@@ -184,8 +185,47 @@ class World:
         """Its constructor returned."""
         self._joined.add(node.start)
         self.note(node, "joined")
+        self._follow_membership(node)
         if self.trace is not None:
             node.exchange._log = TraceLog(self.trace, node.label)  # type: ignore[union-attr, assignment] # it has joined
+
+    def _follow_membership(self, node: Node) -> None:
+        """Note what a component learns of the others."""
+        exchange = node.exchange
+        assert exchange is not None
+        membership, observe = exchange.membership, exchange.membership.observe
+        self.history.incarnations[node.start] = exchange._record.incarnation
+        for name, incarnation in membership.incarnations.items():
+            self.history.knows(node.start, name, incarnation, self.scheduler.now)
+
+        def observed(observation: Observation) -> list[Change]:
+            changes = observe(observation)
+            for change in changes:
+                if change.kind in (ChangeKind.JOINED, ChangeKind.REJOINED):
+                    self.history.knows(node.start, change.peer.name, change.peer.incarnation, self.scheduler.now)
+                elif change.kind is ChangeKind.LOST and self._is_wrongly_lost(change.peer, node.name):
+                    self.violations.append(Violation("wrongly lost", f"{node.label} lost {change.peer}"))
+            return changes
+
+        membership.observe = observed  # type: ignore[method-assign]
+
+    def _is_wrongly_lost(self, peer: Peer, name: str) -> bool:
+        """Whether a peer is taken for gone though nothing has been wrong but with the store."""
+        if peer.leaving or peer.name not in self.current:
+            return False
+        node = self.current[peer.name]
+        now = self.scheduler.now - self.began
+        return (
+            not node.dead
+            and node.start in self._joined
+            and node.start not in self._over
+            and not self.finishing
+            and all(
+                fault.kind in STORE_FAULTS or fault.at_s > now
+                for fault in self.plan.faults
+                if not fault.who or not {peer.name, name}.isdisjoint(fault.who + fault.others)
+            )
+        )
 
     def done(self, name: str) -> None:
         """A component has sent all that it had to."""
