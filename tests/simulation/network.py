@@ -125,7 +125,7 @@ class SimNetwork(MemoryNetwork):
                     self._remains.add(remains)
                     arrived = [(ARRIVED, frames) for _, frames in packets[:there]]
                     self._replace(remains, address, arrived + packets[there:kept])
-            self._free.append(dead)
+            self._set_free(dead)
 
     def wake_all(self) -> None:
         """Have everybody look again."""
@@ -159,7 +159,7 @@ class SimNetwork(MemoryNetwork):
     def unbind(self, address: str) -> None:
         """As `MemoryNetwork`; the address may be given to somebody else."""
         super().unbind(address)
-        self._free.append(address)
+        self._set_free(address)
 
     def cancel(self, sender: str, address: str, connection: str = "") -> None:
         """As `MemoryNetwork`; but of what had left already a part may arrive, beside what a newer connection brings."""
@@ -170,6 +170,10 @@ class SimNetwork(MemoryNetwork):
             self._pipes.setdefault(address, {})
             old = (sender, f"{connection}, closed as number {self.stragglers}")
             self._replace(old, address, packets[: self._random.randint(1, len(packets))])
+
+    def _set_free(self, address: str) -> None:
+        if address not in self._free:  # who crashes while it closes has given some back already
+            self._free.append(address)
 
     def _ways(self) -> Iterator[tuple[Way, str]]:
         """The connections; what the dead sent is in none any more."""
