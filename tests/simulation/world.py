@@ -210,22 +210,21 @@ class World:
         membership.observe = observed  # type: ignore[method-assign]
 
     def _is_wrongly_lost(self, peer: Peer, name: str) -> bool:
-        """Whether a peer is taken for gone though nothing has been wrong but with the store."""
+        """Whether a peer is taken for gone though nothing has been wrong but with the store, and that only once.
+
+        Of one that comes and goes some may see nothing, and others nothing else.
+        """
         if peer.leaving or peer.name not in self.current:
             return False
         node = self.current[peer.name]
         now = self.scheduler.now - self.began
-        return (
-            not node.dead
-            and node.start in self._joined
-            and node.start not in self._over
-            and not self.finishing
-            and all(
-                fault.kind in STORE_FAULTS or fault.at_s > now
-                for fault in self.plan.faults
-                if not fault.who or not {peer.name, name}.isdisjoint(fault.who + fault.others)
-            )
-        )
+        wrong = [
+            fault.kind
+            for fault in self.plan.faults
+            if fault.at_s <= now and (not fault.who or not {peer.name, name}.isdisjoint(fault.who + fault.others))
+        ]
+        is_there = not node.dead and node.start in self._joined and node.start not in self._over
+        return is_there and not self.finishing and STORE_FAULTS.issuperset(wrong) and len(wrong) < 2
 
     def done(self, name: str) -> None:
         """A component has sent all that it had to."""
