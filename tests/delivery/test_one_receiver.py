@@ -136,7 +136,7 @@ def test_a_component_stands_still_for_longer_than_its_lease(trial: Trial, paused
 def test_redis_is_killed_and_starts_again_empty(trial: Trial) -> None:
     """Messages flow meanwhile; and a receiver that is killed afterwards loses nothing either."""
     # Given a sender and a receiver at work
-    count = 16_000
+    count = 24_000
     source, sink = pair(trial, SHORT_LEASE)
     stream(source, count)
     trial.await_count(RECEIVED, 2000, "sink")
