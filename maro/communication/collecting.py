@@ -88,8 +88,8 @@ class Collecting:
     def _can_reply(self, name: str, incarnation: int) -> bool:
         """Whether this incarnation of a peer, which was asked last, can still reply.
 
-        With the message cache on, another one that has followed it was asked as well, if the message was not finished;
-        if it was, only what it was finished with could have been a reply.
+        With the message cache on, one that has followed it got the message as well, and so was asked last, unless the
+        message was finished: then nobody has it any more.
         """
         peer = self._exchange.membership.peers.get(name)
         if peer is None or peer.incarnation != incarnation:
