@@ -259,9 +259,10 @@ class ServiceContainer:
     def crash(self) -> None:
         """SIGKILL the component inside, so that the restart policy takes the end for a crash.
 
-        A kill by the engine itself would count as asked for.
+        A kill by the engine itself would count as asked for. Does not wait until it is dead: an engine that is busy may
+        never say that a command has ended whose container ended with it.
         """
-        self.container.exec_run(_KILL_ALL)
+        self.container.exec_run(_KILL_ALL, detach=True)
 
     def pause(self) -> None:
         """Freeze every process of the container.
