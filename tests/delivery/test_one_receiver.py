@@ -91,21 +91,22 @@ def test_a_message_in_hand_comes_again(trial: Trial) -> None:
 
 def test_what_was_not_acknowledged_comes_again(trial: Trial) -> None:
     """Acknowledged by hand, in any order: a new incarnation gets just the others."""
-    # Given a receiver that acknowledges four of five, last ones first, and has told the sender so
+    # Given a receiver that acknowledges all but one of fifty, last ones first, and has told the sender so; these are as
+    # many runs as travel along with what it tells, while more would follow behind, and might die with it
     count = 400
     source = trial.member("source", {"sink": 1})
-    sink = trial.member("sink", {"source": 1}, work="acknowledge", batch=20, keep=5)
+    sink = trial.member("sink", {"source": 1}, work="acknowledge", batch=50, keep=50)
     stream(source, count)
     trial.await_count(TOLD, 160, "source")
     # When it is killed, and the next one finishes everything
     sink.component.kill()
     sink.restart("consume")
-    # Then that gets the fifth that was not acknowledged, what came later, and no more
+    # Then that gets those that were not acknowledged, what came later, and no more
     trial.await_count(ACCEPTED, count, "source")
     trial.await_all_finished()
     trial.assert_delivered(bound=None)
     again = [entry for entry in trial.entries() if entry.kind == RECEIVED and entry.message.number < 200]
-    assert len(again) >= 240
+    assert len(again) >= 204
 
 
 def lease_of(trial: Trial, name: str) -> Any:
