@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from maro.communication.driver.drops import Drops
-from maro.communication.membership import Membership, PeerRecord
+from maro.communication.membership import Membership
+from maro.communication.observations import PeerRecord
 from maro.communication.packets import Envelope
 
 

@@ -6,7 +6,8 @@ import logging
 
 from maro.communication import clock
 from maro.communication.driver.abs_driver import AbsDriver
-from maro.communication.membership import Membership, Peer, PeerRecord
+from maro.communication.membership import Membership, Peer
+from maro.communication.observations import PeerRecord
 from maro.communication.packets import Route
 from maro.utils.exception.communication_exception import PeersConnectionError, SocketTypeError
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from maro.communication import clock as clocks
-from maro.communication.membership import Fenced, Introduced, Notice, NoticeKind, Observation, PeerRecord, Sighting
+from maro.communication.observations import Fenced, Introduced, Notice, NoticeKind, Observation, PeerRecord, Sighting
 from maro.communication.registration import (
     GroupStore,
     Registration,

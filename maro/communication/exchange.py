@@ -20,8 +20,9 @@ from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.flusher import Flusher, Pace
 from maro.communication.guard import ThreadGuard
 from maro.communication.inbound import Inbound
-from maro.communication.membership import Change, ChangeKind, Membership, NoticeKind, Peer, PeerRecord, PeerState
+from maro.communication.membership import Change, ChangeKind, Membership, Peer, PeerState
 from maro.communication.message import Message
+from maro.communication.observations import NoticeKind, PeerRecord
 from maro.communication.outbound import Outbound
 from maro.communication.packets import Encoded
 from maro.communication.posting import Posting

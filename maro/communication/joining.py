@@ -14,7 +14,7 @@ from maro.communication.directory import Directory
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.driver.driver_type import DriverType
 from maro.communication.exchange import Exchange
-from maro.communication.membership import NoticeKind
+from maro.communication.observations import NoticeKind
 from maro.communication.registration import (
     GroupStore,
     JobDetails,

@@ -24,6 +24,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from maro.communication.observations import Fenced, Introduced, Notice, NoticeKind, Observation, PeerRecord, Sighting
+
 NAME_INFIX = "_proxy_"
 """Between the type and the unique part of a name that nobody chose."""
 _NAMES_KEPT = 65_536
@@ -32,66 +34,6 @@ _NAMES_KEPT = 65_536
 
 _READINGS_TO_DENY = 2
 """One reading may have been made before the newer incarnation registered."""
-
-
-@dataclass(frozen=True)
-class PeerRecord:
-    """What a component registered."""
-
-    name: str
-    component_type: str
-    incarnation: int
-    addresses: Mapping[str, str]
-    """Socket type (a number as text) to endpoint."""
-
-
-class NoticeKind(Enum):
-    """What a component, or the agent for it, made known to its group."""
-
-    JOIN = "join"
-    REJOIN = "rejoin"
-    LEAVING = "leaving"
-    LEFT = "left"
-    GONE = "gone"
-    GIVEN_UP = "given-up"
-
-
-@dataclass(frozen=True)
-class Notice:
-    """News of a component. A hint: it may be late, or missed; the table and the leases are what counts."""
-
-    kind: NoticeKind
-    record: PeerRecord
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """What was read of some components at one time: their records, and the incarnations that hold a lease."""
-
-    at_s: float
-    """When, on the reader's own clock."""
-    absence_counts: bool
-    """Whether a missing lease means anything: not soon after an outage of Redis or of one's own."""
-    records: tuple[PeerRecord, ...]
-    leases: Mapping[str, int | None]
-    """The incarnation that holds the lease of each name that was asked for; None where nobody does."""
-
-
-@dataclass(frozen=True)
-class Introduced:
-    """A component that was asked for: it is registered, and holds a lease."""
-
-    record: PeerRecord
-
-
-@dataclass(frozen=True)
-class Fenced:
-    """A newer incarnation has one's own name."""
-
-    newer: int
-
-
-Observation = Notice | Sighting | Introduced | Fenced
 
 
 class PeerState(Enum):
@@ -419,41 +361,3 @@ class Membership:
         elif not self._enable_rejoin or present.pop(peer.name, ...) is ...:
             return
         self.version += 1
-
-
-class PeersName(Mapping[str, list[str]]):
-    """The live `{type: [names]}` of a Membership: fixed keys; each look-up is a new list, safe to iterate over.
-
-    Args:
-        membership: who is in the group.
-        message_bound: how many messages a sender keeps for this component until they are finished; `None` if none are
-            kept. No conditional event can wait for more.
-    """
-
-    def __init__(self, membership: Membership, *, message_bound: int | None = None) -> None:
-        self._membership = membership
-        self.message_bound = message_bound
-
-    def __getitem__(self, component_type: str) -> list[str]:
-        return self._membership.names(component_type)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._membership.types)
-
-    def __len__(self) -> int:
-        return len(list(self._membership.types))
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-    def count(self, component_type: str) -> int:
-        """How many names a type has, without making the list."""
-        return self._membership.count(component_type)
-
-    def type_of(self, name: str) -> str | None:
-        """The type of a component that joined, was heard, or has the type in its name."""
-        return self._membership.type_of(name)
-
-    def is_present(self, name: str) -> bool:
-        """Whether a component is among the names now."""
-        return self._membership.is_present(name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from maro.communication import clock as clocks
-from maro.communication.membership import Notice, NoticeKind, PeerRecord
+from maro.communication.observations import Notice, NoticeKind, PeerRecord
 from maro.communication.registration import (
     GroupStore,
     History,

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 from maro.communication.deadline import Deadline
 from maro.communication.driver.driver_type import DriverType
 from maro.communication.joining import join
 from maro.communication.lifetime import LeaveGroup, ProcessBound
-from maro.communication.membership import NoticeKind, PeersName
 from maro.communication.message import Message, SessionType, Tag
+from maro.communication.observations import NoticeKind
+from maro.communication.peers_name import PeersName
+from maro.communication.receiving import receipt_of, received
 from maro.communication.registration import GroupStore
 from maro.communication.requesting import Requester
 from maro.communication.settings import Environment, ProxySettings, RedisAddress, default_name
 from maro.communication.streams import StreamReceipt
-from maro.utils.exception.communication_exception import PeersMissError, ProxyClosedError, ProxyThreadError
+from maro.utils.exception.communication_exception import PeersMissError, ProxyThreadError
 from maro.utils.logger import DummyLogger, InternalLogger
 
 
@@ -293,7 +295,7 @@ class Proxy:
             As `isend`.
         """
         answer = self._requester.answer(message, tag, payload, ack_reply)
-        return self._isend(answer, None if ack_reply else _receipt(message))
+        return self._isend(answer, None if ack_reply else receipt_of(message))
 
     def forward(
         self, message: Message, destination: str, tag: Tag | None = None, payload: Any = None
@@ -308,7 +310,7 @@ class Proxy:
         Returns:
             As `isend`.
         """
-        return self._isend(self._requester.copy(message, destination, tag, payload), _receipt(message))
+        return self._isend(self._requester.copy(message, destination, tag, payload), receipt_of(message))
 
     # Receiving.
 
@@ -353,7 +355,13 @@ class Proxy:
         The iteration also ends when the Proxy is closed.
         """
         with self._guard:
-            return self._receive(is_continuous, timeout, wake_on_peer_change, auto_ack)
+            return received(
+                self._exchange,
+                self._driver.receive_timeout if timeout is None else timeout,
+                is_continuous=is_continuous,
+                wake_on_peer_change=wake_on_peer_change,
+                auto_ack=auto_ack,
+            )
 
     def ack(self, message: Message) -> None:
         """Finish a message that was received: its sender need not keep it any more.
@@ -468,48 +476,3 @@ class Proxy:
         replies = self._requester.collect(targets, deadline, welcome)
         self._exchange.leave_call()
         return replies
-
-    def _receive(
-        self, is_continuous: bool, timeout: int | None, wake_on_peer_change: bool, auto_ack: bool
-    ) -> Iterator[Message | None]:
-        exchange, guard = self._exchange, self._guard
-        hand = exchange.delivery.hand
-        at_work = hand.at_work
-        limit = self._driver.receive_timeout if timeout is None else timeout
-        seen = exchange.membership.version if wake_on_peer_change else None
-        while not guard.closed:
-            if not guard.acquire(False):
-                guard.refuse_or_wait()
-            try:
-                if hand.until_next:
-                    hand.received_again()
-                message = exchange.next_at_once() or exchange.next_message(Deadline(limit), until_change_of=seen)
-            except ProxyClosedError:  # another thread asked for it
-                return
-            finally:
-                guard.release()
-            if message is None:
-                if seen is None or seen == exchange.membership.version:
-                    return
-                seen = exchange.membership.version
-            elif auto_ack and (receipt := _receipt(message)) is not None:
-                at_work[receipt] = 0
-                try:
-                    yield message
-                except GeneratorExit:
-                    receipt.put_in_hand()
-                    raise
-                finally:
-                    at_work.pop(receipt, None)
-                receipt.finish()
-                if not is_continuous:
-                    return
-                continue
-            yield message
-            if not is_continuous:
-                return
-
-
-def _receipt(message: Message) -> StreamReceipt | None:
-    """Of a message that a stream brought; no other kind is made."""
-    return cast("StreamReceipt | None", message.receipt)

@@ -22,7 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from maro.communication.membership import Notice, NoticeKind, PeerRecord
+from maro.communication.observations import Notice, NoticeKind, PeerRecord
 from maro.communication.registration import (
     GroupStore,
     History,

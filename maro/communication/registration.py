@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from maro.communication.membership import Notice, NoticeKind, PeerRecord
+from maro.communication.observations import Notice, NoticeKind, PeerRecord
 from maro.utils.exception.communication_exception import RejoinBudgetError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from maro.communication.membership import Notice, NoticeKind, PeerRecord
+from maro.communication.observations import Notice, NoticeKind, PeerRecord
 from maro.communication.redis_store import RedisStore
 from maro.communication.registration import (
     JobDetails,

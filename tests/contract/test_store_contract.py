@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from maro.communication.membership import Notice, NoticeKind, PeerRecord
 from maro.communication.memory_store import MemoryServer, MemoryStore
+from maro.communication.observations import Notice, NoticeKind, PeerRecord
 from maro.communication.redis_store import RedisStore
 from maro.communication.registration import GroupStore, Registration, Renewal, StoreUnavailableError, SupersededError
 from maro.communication.settings import RedisAddress

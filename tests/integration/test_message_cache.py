@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maro.communication import Proxy, SessionType
-from maro.communication.membership import NoticeKind
+from maro.communication.observations import NoticeKind
 from maro.utils.exception.communication_exception import DriverSendError
 from tests.support.components import Component, Group, await_peers, receive_until, request, take
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from maro.communication import Proxy, SessionType
-from maro.communication.membership import NoticeKind
+from maro.communication.observations import NoticeKind
 from tests.support.components import (
     SHORT_LEASE,
     Component,

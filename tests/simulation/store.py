@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
 
-from maro.communication.membership import Notice, NoticeKind, PeerRecord
 from maro.communication.memory_store import MemoryServer, MemoryStore
+from maro.communication.observations import Notice, NoticeKind, PeerRecord
 from maro.communication.registration import Registration, Renewal, StoreUnavailableError
 from tests.simulation.scheduler import Scheduler, Task
 

@@ -14,7 +14,8 @@ from typing import Any
 from greenlet import GreenletExit
 
 from maro.communication import LeaveGroup, clock, message
-from maro.communication.membership import Change, ChangeKind, Observation, Peer
+from maro.communication.membership import Change, ChangeKind, Peer
+from maro.communication.observations import Observation
 from maro.utils.exception.communication_exception import (
     ComponentFencedError,
     InformationUncompletedError,

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from maro.communication import Message, Proxy, SessionMessage
-from maro.communication.membership import NoticeKind, PeerRecord
+from maro.communication.observations import NoticeKind, PeerRecord
 from maro.communication.redis_store import RedisStore
 from maro.communication.settings import RedisAddress
 from maro.testbed.redis_server import RedisServer

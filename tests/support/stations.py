@@ -17,8 +17,8 @@ from maro.communication.driver.memory_driver import MemoryDriver
 from maro.communication.driver.memory_network import Frames, MemoryNetwork
 from maro.communication.exchange import Exchange
 from maro.communication.flusher import Pace
-from maro.communication.membership import Introduced, Notice, NoticeKind, Observation, PeerRecord
 from maro.communication.message import Message
+from maro.communication.observations import Introduced, Notice, NoticeKind, Observation, PeerRecord
 from maro.communication.packets import Encoded
 from maro.communication.requesting import Requester
 from maro.communication.sessions import Collection

@@ -62,7 +62,10 @@ ROOMS = {
         (f"{COMMUNICATION}.driver", f"{COMMUNICATION}.driver.*"), ("utils", "message", "codec"), ("redis", "fakeredis")
     ),
     "pure": Room(
-        tuple(f"{COMMUNICATION}.{name}" for name in ("membership", "registration", "streams", "delivery", "sessions")),
+        tuple(
+            f"{COMMUNICATION}.{name}"
+            for name in ("observations", "membership", "peers_name", "registration", "streams", "delivery", "sessions")
+        ),
         ("utils", "message", "codec"),
         (*SOCKETS, *THREADS, *CLOCKS),
     ),
@@ -95,6 +98,7 @@ ROOMS = {
                     "lanes",
                     "outbound",
                     "posting",
+                    "receiving",
                     "requesting",
                 )
             ),

@@ -8,7 +8,8 @@ import pytest
 
 from maro.communication.connections import Connections
 from maro.communication.driver.memory_driver import MemoryDriver, MemoryNetwork
-from maro.communication.membership import ChangeKind, Membership, Notice, NoticeKind, Peer, PeerRecord, PeerState
+from maro.communication.membership import ChangeKind, Membership, Peer, PeerState
+from maro.communication.observations import Notice, NoticeKind, PeerRecord
 from maro.utils.exception.communication_exception import PendingToSend
 from tests.support.waiting import eventually
 

@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 
 from maro.communication import directory as module
 from maro.communication.directory import Directory, Mailbox, Trust
-from maro.communication.membership import (
-    Change,
-    ChangeKind,
-    Fenced,
-    Membership,
-    Notice,
-    NoticeKind,
-    Observation,
-    PeerRecord,
-    Sighting,
-)
+from maro.communication.membership import Change, ChangeKind, Membership
 from maro.communication.memory_store import MemoryServer, MemoryStore
+from maro.communication.observations import Fenced, Notice, NoticeKind, Observation, PeerRecord, Sighting
 from maro.communication.registration import Registration, Renewal
 
 LEASE_S = 3.0

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from maro.communication.membership import (
-    Change,
-    ChangeKind,
-    Fenced,
-    Membership,
-    Notice,
-    NoticeKind,
-    PeerRecord,
-    PeersName,
-    PeerState,
-    Sighting,
-)
+from maro.communication.membership import Change, ChangeKind, Membership, PeerState
+from maro.communication.observations import Fenced, Notice, NoticeKind, PeerRecord, Sighting
+from maro.communication.peers_name import PeersName
 
 LEASE_S = 5.0
 LONG_AGO_S = 1000.0

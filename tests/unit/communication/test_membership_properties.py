@@ -7,16 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maro.communication.membership import (
-    ChangeKind,
-    Membership,
-    Notice,
-    NoticeKind,
-    Observation,
-    PeerRecord,
-    PeerState,
-    Sighting,
-)
+from maro.communication.membership import ChangeKind, Membership, PeerState
+from maro.communication.observations import Notice, NoticeKind, Observation, PeerRecord, Sighting
 
 LEASE_S = 5.0
 TYPES = {
