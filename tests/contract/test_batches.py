@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -188,12 +189,16 @@ def test_one_that_can_not_be_decoded_takes_nothing_with_it(group: Group, monkeyp
     hold_back_the_flusher(source, monkeypatch)
     delivery = source._exchange.delivery
     encode = Encoder(source.name, WireLimits()).encode
+
+    def post(number: int, content: Encoded) -> bool:
+        source._exchange.pump()  # there may be news of the sink, late ones of its joining for example
+        return source._exchange.post_at_once(sink.name, f"session {number}", content, soon=True)
+
     for number in range(8):
         content = encode(SessionMessage("data", source.name, sink.name, number))
         if number in (3, 5):
             content = Encoded(b"no pickle", (), 9)
-        session_id = f"session {number}"
-        assert source._exchange.post_at_once(sink.name, session_id, content, soon=True)
+        eventually(partial(post, number, content), what=f"message {number} is accepted")
     assert all(isinstance(entry, Entry) for entry in delivery.sending[sink.name].entries.values())
     assert list(source.receive(timeout=1)) == []
     # When the batch arrives, then so do the others
