@@ -128,17 +128,14 @@ class Delivery(Generic[Content]):
 
     def replied(self, session_id: str, peer: str | None = None) -> None:
         """The reply of a peer is there, or (None) nobody waits for the replies of the session any more."""
-        awaited = self._awaited.get(session_id) if self._awaited else None
+        awaited = self._awaited.pop(session_id, None) if self._awaited else None
         if awaited is None:
             return
         for stream, entry in awaited:
             if peer is None or stream.peer == peer:
                 stream.settle(entry)
-        left = [pair for pair in awaited if pair[1].awaited]
-        if left:
-            self._awaited[session_id] = left
-        else:
-            del self._awaited[session_id]
+            else:
+                self._awaited.setdefault(session_id, []).append((stream, entry))
 
     def end_wait(self, sessions: Iterable[str]) -> None:
         """A blocking call ends, and keeps no request any more."""
@@ -190,7 +187,10 @@ class Delivery(Generic[Content]):
         if not first:  # its sender keeps nothing
             self._acknowledged(envelope, in_order=True)
             return 0
-        stream = self._arrived_in = self._stream_from(envelope)
+        stream = self.receiving.get(envelope.source)
+        if stream is None or stream.incarnation != envelope.source_incarnation:
+            stream = self._stream_from(envelope)
+        self._arrived_in = stream
         expected = stream.received + 1
         if first > expected:
             self._acknowledged(envelope, in_order=False)

@@ -306,10 +306,9 @@ class Exchange:
 
     def leave_call(self) -> None:
         """A call that may have left something unsent returns."""
-        if self._waiting or self._due:
-            wanted = self._outbound.wanted_pace()
-            if self.flusher.pace < wanted:
-                self.flusher.wake(wanted)
+        pace = self.flusher.pace
+        if (self._waiting and pace is not _MESSAGES) or (self._due and not pace):
+            self.flusher.wake(self._outbound.wanted_pace())
 
     def sleep(self, deadline: Deadline, writable: Collection[str] = ()) -> None:
         """Wait for the directory, for room, or for acknowledgements; then read what arrived while there is a place."""
@@ -369,6 +368,7 @@ class Exchange:
         outbound = self._outbound
         if outbound.waiting or self._due:
             outbound.flush_waiting()
+        outbound.untold = 0
         writable = self._blocked if writable is None else writable
         if outbound.waiting:
             writable = [*writable, *outbound.waiting]

@@ -171,8 +171,10 @@ class Lane:
         stream = self.stream
         if stream is not None and number < stream.promised:
             return 0, ()
+        was_news = receiving.is_news
         # Before the numbers are read: the application may finish something meanwhile, which is news again.
-        was_news, receiving.is_news = receiving.is_news, receiving.misses
+        if not receiving.misses:
+            receiving.tells_all()
         ranges = receiving.ranges()
         if len(ranges) > _RANGES_ALONG:
             if was_news:

@@ -67,8 +67,9 @@ class Outbound:
         self._requests = requests
         self._introduce = introduce
         self._read = read
-        self._told_at = 0.0
-        self._untold = 0
+        self.untold = 0
+        """Messages that the application took since it paused, or its peers were told of them."""
+        self._untold_since = 0.0
 
     # Connections.
 
@@ -203,8 +204,11 @@ class Outbound:
 
     def note_progress(self) -> None:
         """The application goes on receiving: acknowledge now and then."""
-        self._untold += 1
-        if self._untold >= _ACKNOWLEDGE_EACH or clock.monotonic() - self._told_at > _ACKNOWLEDGE_AFTER_S:
+        now = clock.monotonic()
+        if not self.untold:
+            self._untold_since = now
+        self.untold += 1
+        if self.untold >= _ACKNOWLEDGE_EACH or now - self._untold_since > _ACKNOWLEDGE_AFTER_S:
             self._acknowledge()
 
     def control(self, name: str, flags: int, number: int = 0, token: int = 0) -> bool:
@@ -222,8 +226,7 @@ class Outbound:
     # Inside.
 
     def _acknowledge(self) -> None:
-        self._told_at = clock.monotonic()
-        self._untold = 0
+        self.untold = 0
         # Taken out before it is told: the application may finish something meanwhile, and put it in again.
         for name in list(self._due):
             stream = self._due.pop(name)

@@ -42,8 +42,10 @@ Buffer = bytes | bytearray | memoryview
 
 _HEADS = {kind: MAGIC + bytes([VERSION, kind]) for kind in (KIND_MESSAGE, KIND_CONTROL)}
 _KINDS = {head: kind for kind, head in _HEADS.items()}
+_START = struct.Struct("<4sHHQQ")
+_NUMBERS = struct.Struct("<QQQH")
 _FIXED = struct.Struct("<4sHHQQQQQHBBB")
-_LENGTHS_AT = _FIXED.size - 3
+_LENGTHS_AT = _START.size + _NUMBERS.size
 _CONTROL = struct.Struct("<BQQ")
 
 new_tuple = tuple.__new__
@@ -108,8 +110,11 @@ class Route:
     destination: str
     destination_incarnation: int
     _names: bytes = field(init=False, repr=False)
-    _lengths: tuple[int, int, int] = field(init=False, repr=False)
+    """With their lengths."""
+    _start: bytes = field(init=False, repr=False)
+    """Of the envelope of one small message."""
     _bare: bytes = field(init=False, repr=False)
+    """The whole envelope of a small message without a number."""
 
     def __post_init__(self) -> None:
         names = [name.encode() for name in (self.source, self.source_type, self.destination)]
@@ -118,9 +123,9 @@ class Route:
                 raise CodecError(
                     "name", f"the name {name.decode()!r} is longer than {NAME_LIMIT} bytes; use a shorter one"
                 )
-        self._names = b"".join(names)
-        self._lengths = (len(names[0]), len(names[1]), len(names[2]))
+        self._names = bytes(map(len, names)) + b"".join(names)
         self._bare = self.envelope(0)
+        self._start = self._bare[: _START.size]
 
     def envelope(
         self,
@@ -133,21 +138,11 @@ class Route:
         kind: int = KIND_MESSAGE,
     ) -> bytes:
         """The envelope of a packet with `frames` frames after its first, and what it acknowledges."""
-        fixed = _FIXED.pack(
-            _HEADS[kind],
-            frames,
-            messages,
-            self.source_incarnation,
-            self.destination_incarnation,
-            sequence,
-            received,
-            finished,
-            len(ranges),
-            *self._lengths,
-        )
+        start = _START.pack(_HEADS[kind], frames, messages, self.source_incarnation, self.destination_incarnation)
+        fixed = start + _NUMBERS.pack(sequence, received, finished, len(ranges)) + self._names
         if not ranges:
-            return fixed + self._names
-        return fixed + self._names + struct.pack(f"<{2 * len(ranges)}Q", *itertools.chain.from_iterable(ranges))
+            return fixed
+        return fixed + struct.pack(f"<{2 * len(ranges)}Q", *itertools.chain.from_iterable(ranges))
 
     def packet(
         self,
@@ -162,8 +157,10 @@ class Route:
         frames = len(buffers)
         if len(body) > INLINE_LIMIT:
             return [self.envelope(1 + frames, 1, sequence, received, finished, ranges), body, *buffers]
-        if not (frames or sequence or received or ranges):
-            return [self._bare + body]
+        if not (frames or ranges):  # nearly always
+            if not (sequence or received):
+                return [self._bare + body]
+            return [self._start + _NUMBERS.pack(sequence, received, finished, 0) + self._names + body]
         return [self.envelope(frames, 1, sequence, received, finished, ranges) + body, *buffers]
 
     def batch(
@@ -198,7 +195,7 @@ class Route:
 
 
 class EnvelopeReader:
-    """Decodes envelopes; remembers the last one, and the names that it has seen, which are few and repeat."""
+    """Decodes envelopes; remembers the last ones, and the names that it has seen, which are few and repeat."""
 
     _REMEMBERED = 4096
 
@@ -207,6 +204,8 @@ class EnvelopeReader:
         self._names: dict[bytes, tuple[str, str, str]] = {}
         self._last: Envelope | None = None
         self._last_bytes = b""
+        self._last_numbered: Envelope | None = None
+        self._last_start = self._last_names = b""
 
     def read(self, frame: bytes) -> Envelope:
         """The envelope at the start of a packet's first frame.
@@ -216,6 +215,14 @@ class EnvelopeReader:
         """
         if self._last is not None and frame.startswith(self._last_bytes):
             return self._last
+        if (
+            (last := self._last_numbered) is not None
+            and frame.startswith(self._last_start)
+            and frame.startswith(self._last_names, _LENGTHS_AT)
+        ):
+            sequence, received, finished, ranges = _NUMBERS.unpack_from(frame, _START.size)
+            if not ranges:
+                return new_tuple(Envelope, (*last[:5], sequence, received, finished, *last[8:]))
         try:
             head, frames, messages, source, destination, sequence, received, finished, ranges, first, second, third = (
                 _FIXED.unpack_from(frame)
@@ -246,8 +253,11 @@ class EnvelopeReader:
             Envelope,
             (kind, frames, messages, source, destination, sequence, received, finished, *names, runs, end),
         )
-        if not sequence:  # numbered ones do not repeat
+        if not sequence:
             self._last, self._last_bytes = envelope, frame[:end]
+        elif not ranges:  # the next one differs in its numbers
+            self._last_numbered = envelope
+            self._last_start, self._last_names = frame[: _START.size], frame[_LENGTHS_AT:end]
         return envelope
 
     def _read_names(self, key: bytes, first: int, second: int, third: int) -> tuple[str, str, str]:

@@ -131,9 +131,8 @@ class SendStream(Generic[Content]):
         What it says may be old: it only ever moves things forward. What it can't know is ignored.
         """
         received = min(received, self.last)
-        is_news = False
-        if received > self.received:
-            is_news = True
+        is_news = received > self.received
+        if is_news:
             self.received = received
             self.sent = max(self.sent, received)
             while self._relays and (number := next(iter(self._relays))) <= received:
@@ -298,6 +297,11 @@ class ReceiveStream:
         """The sender is to be told how things stand."""
         self.is_news = True
         self._due[self.source] = self
+
+    def tells_all(self) -> None:
+        """A packet is about to tell the sender how things stand, as they are from now on."""
+        self._due.pop(self.source, None)
+        self.is_news = False
 
     def finish(self, number: int) -> None:
         """The application is done with a message; once for each."""
