@@ -293,3 +293,28 @@ def test_only_so_many_names_are_remembered() -> None:
         frame = Route(str(number), "actor", 1, "b", 2).envelope(0)
         assert reader.read(frame).source == str(number)
     assert len(reader._names) <= EnvelopeReader._REMEMBERED
+
+
+few = st.sampled_from(["", "a", "ab", "b"])
+similar_routes = st.builds(Route, few, few, st.integers(0, 1), few, st.integers(0, 1))
+small = st.integers(0, 2)
+runs = st.sampled_from([(), (), ((4, 4),), ((4, 5), (7, 9))])
+
+
+@given(st.lists(st.tuples(similar_routes, small, st.integers(1, 2), small, small, small, runs), max_size=20))
+def test_what_was_read_before_changes_nothing(packets: list[tuple[Any, ...]]) -> None:
+    """A reader that remembers reads what one that has seen nothing would."""
+    reader = EnvelopeReader(LIMITS)
+    for route, frames, messages, *numbers, ranges in packets:
+        first = route.envelope(frames if messages == 1 else 0, messages, *numbers, ranges) + b"body"
+        assert reader.read(first) == EnvelopeReader(LIMITS).read(first)
+
+
+def test_a_packet_like_the_last_one_that_is_cut_off_is_refused() -> None:
+    """Also where all but its end is what it was before."""
+    reader = EnvelopeReader(LIMITS)
+    whole = Route("source", "learner", 1, "sink", 2).envelope(0, 1, 7, 8, 9)
+    reader.read(whole)
+    for length in range(len(whole)):
+        with pytest.raises(CodecError):
+            reader.read(whole[:length])

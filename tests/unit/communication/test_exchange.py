@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from maro.communication.deadline import Deadline
 from maro.communication.message import Message, SessionMessage
+from maro.communication.outbound import _ACKNOWLEDGE_AFTER_S, _ACKNOWLEDGE_EACH
 from maro.communication.sessions import Collection
+from maro.communication.streams import StreamReceipt
 from tests.support.stations import AT_ONCE, Station, StationGroup
 
 LONG_MS = 60_000
@@ -19,6 +21,14 @@ LONG_MS = 60_000
 def group() -> Iterator[StationGroup]:
     """Two components that keep one message for each other."""
     pair = StationGroup("ab", bound=1)
+    yield pair
+    pair.close()
+
+
+@pytest.fixture
+def roomy() -> Iterator[StationGroup]:
+    """Two components that keep many messages for each other."""
+    pair = StationGroup("ab", bound=1000)
     yield pair
     pair.close()
 
@@ -70,3 +80,55 @@ def test_only_a_request_that_its_next_incarnation_gets_is_still_answered(
     assert bool(asking.kept_for("b")) is not is_finished
     collection = Collection([session], asking.exchange.requests)
     assert asking.exchange.collect(collection, Deadline(AT_ONCE)) == owed_by
+
+
+def told(sender: Station) -> int:
+    """How many of its messages a component was told to have arrived."""
+    sender.idle()
+    stream = sender.sending("b")
+    assert stream is not None
+    return stream.received
+
+
+def test_a_component_that_goes_on_receiving_tells_how_far_it_is(roomy: StationGroup) -> None:
+    """After so many messages, although it never pauses."""
+    sender, receiver = roomy["a"], roomy["b"]
+    for number in range(100):
+        assert sender.isend(work(number))
+    sender.idle()
+    for _ in range(_ACKNOWLEDGE_EACH - 1):
+        assert receiver.receive() is not None
+    assert told(sender) == 0
+    assert receiver.receive() is not None
+    assert told(sender) >= _ACKNOWLEDGE_EACH
+
+
+def test_a_component_that_works_for_long_on_each_message_tells_how_far_it_is(roomy: StationGroup) -> None:
+    """Some time after the first that it took without a pause."""
+    sender, receiver = roomy["a"], roomy["b"]
+    for number in range(3):
+        assert sender.isend(work(number))
+    sender.idle()
+    assert receiver.receive() is not None
+    assert told(sender) == 0
+    roomy.clock.advance(2 * _ACKNOWLEDGE_AFTER_S)
+    assert receiver.receive() is not None
+    assert told(sender) == 3
+
+
+def test_a_component_that_has_paused_tells_with_its_next_pause_or_message(roomy: StationGroup) -> None:
+    """However long the pause was: what it says travels along with a reply."""
+    sender, receiver = roomy["a"], roomy["b"]
+    for number in range(2):
+        assert sender.isend(work(number))
+        sender.idle()
+        before = roomy.network.packets
+        message = receiver.receive()
+        assert message is not None
+        assert roomy.network.packets == before
+        answer = receiver.requester.answer(message, None, None, False)
+        assert receiver.isend(answer, cast("StreamReceipt", message.receipt))
+        receiver.idle()
+        assert roomy.network.packets == before + 1
+        assert told(sender) == number + 1
+        roomy.clock.advance(1.0)

@@ -195,6 +195,21 @@ def test_messages_tell_what_was_received_and_finished(clock: MovedClock) -> None
     assert not lane.receiving.is_news
 
 
+@pytest.mark.parametrize("misses", [False, True])
+def test_what_a_message_has_told_is_due_no_more(misses: bool, clock: MovedClock) -> None:
+    """But for the question after what is missing, which only a packet without a message can ask."""
+    wire = Wire()
+    lane = a_lane(wire)
+    due: dict[str, ReceiveStream] = {}
+    receiving = lane.receiving = ReceiveStream("peer", "actor", 2, due, Hand())
+    receiving.received = 1
+    receiving.misses = misses
+    receiving.note()
+    lane.push(encoded(0), 0)
+    assert receiving.is_news is misses
+    assert bool(due) is misses
+
+
 def test_many_ranges_get_a_packet_of_their_own(clock: MovedClock) -> None:
     """A message does not carry them along, and they stay to be told."""
     wire = Wire()
