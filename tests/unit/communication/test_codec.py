@@ -295,9 +295,10 @@ def test_only_so_many_names_are_remembered() -> None:
     assert len(reader._names) <= EnvelopeReader._REMEMBERED
 
 
-few = st.sampled_from(["", "a", "ab", "b"])
-similar_routes = st.builds(Route, few, few, st.integers(0, 1), few, st.integers(0, 1))
-small = st.integers(0, 2)
+similar_routes = st.sampled_from(
+    [Route("a", "", 1, "b", 1), Route("a", "", 1, "b", 2), Route("", "a", 1, "b", 1), Route("a", "", 1, "bc", 1)]
+)
+small = st.integers(0, 1)
 runs = st.sampled_from([(), (), ((4, 4),), ((4, 5), (7, 9))])
 
 
