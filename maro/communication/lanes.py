@@ -171,10 +171,8 @@ class Lane:
         stream = self.stream
         if stream is not None and number < stream.promised:
             return 0, ()
-        was_news = receiving.is_news
         # Before the numbers are read: the application may finish something meanwhile, which is news again.
-        if not receiving.misses:
-            receiving.tells_all()
+        was_news = receiving.misses or receiving.tells_all()
         ranges = receiving.ranges()
         if len(ranges) > _RANGES_ALONG:
             if was_news:

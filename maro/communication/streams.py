@@ -298,10 +298,12 @@ class ReceiveStream:
         self.is_news = True
         self._due[self.source] = self
 
-    def tells_all(self) -> None:
-        """A packet is about to tell the sender how things stand, as they are from now on."""
+    def tells_all(self) -> bool:
+        """A packet is about to tell the sender how things stand, as they are from now on; whether that is news."""
+        # In this order: what the application finishes meanwhile is news, and puts the stream there again.
         self._due.pop(self.source, None)
-        self.is_news = False
+        was_news, self.is_news = self.is_news, False
+        return was_news
 
     def finish(self, number: int) -> None:
         """The application is done with a message; once for each."""
