@@ -98,7 +98,7 @@ class Posting:
                 if has_looked and deadline.passed():
                     raise DriverSendError(self._why_blocked(peer))
                 has_looked = True
-                limit = deadline.earlier(address_due) if peer.superseded else deadline
+                limit = deadline.earlier(address_due) if is_expected else deadline
                 if self._is_full(peer.name):
                     self._waits_for = peer.name
                     self._delivery.ask_when_silent(peer.name)

@@ -12,6 +12,7 @@ from maro.communication.message import Message, SessionMessage
 from maro.communication.outbound import _ACKNOWLEDGE_AFTER_S, _ACKNOWLEDGE_EACH
 from maro.communication.sessions import Collection
 from maro.communication.streams import StreamReceipt
+from maro.utils.exception.communication_exception import DriverSendError
 from tests.support.stations import AT_ONCE, Station, StationGroup
 
 LONG_MS = 60_000
@@ -59,6 +60,27 @@ def test_a_sender_with_a_full_cache_goes_on_with_the_acknowledgement_that_is_the
     monkeypatch.setattr(sender.driver, "wait", lambda *_: waits.append(group.network.next_arrival_s(address)))
     assert sender.requester.send(work(2), Deadline(LONG_MS), awaited=False) is not None
     assert waits == [0.0]
+
+
+def test_a_sender_waits_for_an_address_that_does_not_come_and_does_not_spin(
+    group: StationGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer's next incarnation was heard, but the news say nothing of it, and the cache is full."""
+    sender = group["a"]
+    assert sender.isend(work(1))
+    group.kill("b", announced=False)
+    group.start("b").isend(SessionMessage("data", "b", "a"))
+    waits_ms: list[float] = []
+
+    def wait(timeout_ms: float, *_: object) -> None:
+        waits_ms.append(timeout_ms)
+        assert len(waits_ms) < 200, f"it waited {waits_ms} ms"
+        group.clock.advance(timeout_ms / 1000)
+
+    monkeypatch.setattr(sender.driver, "wait", wait)
+    with pytest.raises(DriverSendError, match="max_length_for_message_cache"):
+        sender.requester.send(work(2), Deadline(LONG_MS), awaited=False)
+    assert sum(waits_ms) >= 1000
 
 
 @pytest.mark.parametrize(("is_finished", "owed_by"), [(True, ["b"]), (False, [])])
