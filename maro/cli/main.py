@@ -7,6 +7,7 @@ import sys
 import click
 
 from maro import __version__
+from maro.cli.agent import agent
 from maro.cli.meta import meta
 
 
@@ -56,6 +57,7 @@ def component(ctx: click.Context, target: str, args: tuple[str, ...]) -> None:
     sys.exit(exit_code)
 
 
+command.add_command(agent)
 command.add_command(meta)
 
 

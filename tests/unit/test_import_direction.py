@@ -106,7 +106,16 @@ ROOMS = {
         ("version", "utils", "message", "codec", "driver", "pure", "directory", "events", "dist"),
         ("zmq", "redis", "fakeredis"),
     ),
-    "agent": Room(("maro.agent", "maro.agent.*"), ("version", "utils", "message", "directory", "proxy"), ("zmq",)),
+    "decisions": Room(
+        tuple(f"maro.agent.{name}" for name in ("facts", "states", "decisions", "obituaries")),
+        ("utils", "pure"),
+        (*SOCKETS, *THREADS, *CLOCKS, "docker"),
+    ),
+    "agent": Room(
+        ("maro.agent", *(f"maro.agent.{name}" for name in ("agent", "description", "engine", "job_store", "overview"))),
+        ("version", "utils", "message", "pure", "directory", "proxy", "decisions"),
+        ("zmq",),
+    ),
     "testbed": Room(
         ("maro.testbed", "maro.testbed.*"),
         # Its public names only: what a user of the library could import as well.
@@ -121,7 +130,7 @@ ROOMS = {
 
 ONLY_IN = {
     "zmq": (f"{COMMUNICATION}.driver.zmq_*",),
-    "redis": (f"{COMMUNICATION}.redis_store",),
+    "redis": (f"{COMMUNICATION}.redis_store", "maro.agent.job_store"),
     "fakeredis": ("maro.testbed.*",),
 }
 """Packages that belong to these modules alone."""
