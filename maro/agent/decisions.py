@@ -222,10 +222,11 @@ class Decisions:
     def _ended(self, component: _Component, container: Container, known: Known) -> list[Action]:
         if component.settled_run == container.run or self._is_outlived(component, container):
             return []
+        witnessed = component.container is not None and component.container.run == container.run
         component.settled_run = container.run
         component.container = container
         if container.exit_code == KILL_ALL_EXIT_CODE and not self._was_asked(container):
-            return self._asks_to_kill_all(component, container)
+            return self._asks_to_kill_all(component, container, witnessed)
         if container.restarts_itself:
             return []  # its restart policy is in charge
         if known.closed_run == container.run:
@@ -304,10 +305,10 @@ class Decisions:
 
     # Ending the whole job.
 
-    def _asks_to_kill_all(self, component: _Component, container: Container) -> list[Action]:
+    def _asks_to_kill_all(self, component: _Component, container: Container, witnessed: bool) -> list[Action]:
         component.move(Happening.ENDS)
         gone = Deregister(container, NoticeKind.GONE)
-        if self._killing or any(other.started_at_s < container.finished_at_s for other in self._running()):
+        if witnessed or self._killing or any(other.started_at_s < container.finished_at_s for other in self._running()):
             return [gone, *self._kill_all(f"{component.name} ended with code 65, which ends the whole job")]
         # What runs was started later: somebody has begun the job anew.
         return [gone, Report(f"{component.name} ended with code 65 when nothing of the job was left to end")]
