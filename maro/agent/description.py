@@ -110,7 +110,7 @@ def successor_request(described: Description, component: str) -> dict[str, Any]:
     environment.setdefault("CONTAINER_NAME", config.get("Hostname", described["Id"][:12]))
     config["Env"] = [f"{name}={value}" for name, value in environment.items()]
     config["Labels"] = {**(config.get("Labels") or {}), REPLACES_LABEL: described["Id"]}
-    host["Binds"] = [*(host.get("Binds") or []), *_nameless_volumes(described)]
+    host.update(_keep_nameless_volumes(described))
     first = {name: asked for name, asked in endpoints(described).items() if name == _main_network(described)}
     return {**config, "HostConfig": host, "NetworkingConfig": {"EndpointsConfig": first}}
 
@@ -158,16 +158,23 @@ def _main_network(described: Description) -> str | None:
     return next(iter(networks), None)
 
 
-def _nameless_volumes(described: Description) -> list[str]:
-    """Mounts of volumes that nobody named, as binds: the engine would make new, empty ones instead."""
+def _keep_nameless_volumes(described: Description) -> dict[str, Any]:
+    """The part of a request that mounts volumes which nobody named: the engine would make new, empty ones instead."""
     host = described["HostConfig"]
-    asked_for = {bind.split(":")[1] for bind in host.get("Binds") or [] if ":" in bind}
-    asked_for |= {mount.get("Target") for mount in host.get("Mounts") or []}
-    return [
-        f"{mount['Name']}:{mount['Destination']}:{'rw' if mount.get('RW', True) else 'ro'}"
-        for mount in described.get("Mounts") or []
-        if mount.get("Type") == "volume" and mount["Destination"] not in asked_for
+    volumes = {mount["Destination"]: mount for mount in described.get("Mounts") or [] if mount.get("Type") == "volume"}
+    mounts = []
+    for mount in host.get("Mounts") or []:
+        volume = volumes.get(mount.get("Target"))
+        is_nameless = mount.get("Type") == "volume" and not mount.get("Source")
+        mounts.append({**mount, "Source": volume["Name"]} if is_nameless and volume is not None else mount)
+    binds = list(host.get("Binds") or [])
+    asked_for = {bind.split(":")[1] for bind in binds if ":" in bind} | {mount.get("Target") for mount in mounts}
+    binds += [
+        f"{volume['Name']}:{destination}:{'rw' if volume.get('RW', True) else 'ro'}"
+        for destination, volume in volumes.items()
+        if destination not in asked_for
     ]
+    return {"Binds": binds, "Mounts": mounts}
 
 
 def _status(status: str) -> Status:

@@ -14,6 +14,8 @@ import click
 from maro.utils.exception.cli_exception import DeploymentError
 
 _FIRST_TOPOLOGY = "rollout.yaml"
+_OVERLAY = "agent.yaml"
+"""Needs a topology to be laid over."""
 
 
 @click.group()
@@ -71,7 +73,7 @@ def status(debug: bool) -> None:
 
 def compose_command(target: Path) -> str | None:
     """What to type to start a topology that is deployed to `target`; `None` where there is none."""
-    topologies = sorted((target / "compose").glob("*.yaml"))
+    topologies = sorted(file for file in (target / "compose").glob("*.yaml") if file.name != _OVERLAY)
     if not topologies:
         return None
     first = next((path for path in topologies if path.name == _FIRST_TOPOLOGY), topologies[0])

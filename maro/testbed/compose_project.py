@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -49,13 +49,23 @@ class ComposeProject:
         name: of the project; two runs side by side need two.
         environment: what the file's variables are set to, besides this process's own environment.
         logs: folder for `compose.log` (what Compose itself said) and, in the end, a log file of each container.
+        overlays: more files, which change what the first one says.
 
     Raises:
         NoEngineError: nothing answers.
     """
 
-    def __init__(self, file: Path, name: str, environment: Mapping[str, str], logs: Path) -> None:
+    def __init__(
+        self,
+        file: Path,
+        name: str,
+        environment: Mapping[str, str],
+        logs: Path,
+        *,
+        overlays: Sequence[Path] = (),
+    ) -> None:
         self.file = file
+        self._overlays = tuple(overlays)
         self.name = name
         self.logs = logs
         self._environment = {**os.environ, **environment}
@@ -171,7 +181,8 @@ class ComposeProject:
 
     @property
     def _command(self) -> list[str]:
-        return ["docker", "compose", "--ansi", "never", "--project-name", self.name, "--file", str(self.file)]
+        files = [argument for file in (self.file, *self._overlays) for argument in ("--file", str(file))]
+        return ["docker", "compose", "--ansi", "never", "--project-name", self.name, *files]
 
 
 class ServiceContainer:

@@ -23,6 +23,8 @@ import yaml
 from maro.utils.deployment import packaged_files
 
 BLOCK = "x-maro"
+OVERLAYS = ("agent.yaml",)
+"""Files that are no topologies, but change one."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -63,7 +65,7 @@ def shipped_topologies() -> list[Topology]:
         folder = packaged_files(Path(__file__).resolve().parents[1]) / "compose"
     except FileNotFoundError as error:
         raise TopologyError(str(error)) from error
-    return [read_topology(file) for file in sorted(folder.glob("*.yaml"))]
+    return [read_topology(file) for file in sorted(folder.glob("*.yaml")) if file.name not in OVERLAYS]
 
 
 def read_topology(file: Path) -> Topology:
