@@ -61,7 +61,7 @@ class AgentTrial:
         self.names = names
         self._file = folder / "trial.json"
         options = {"max_rejoin_times": most, "is_remove_failed_container": removal}
-        services = {name: _station(name, len(names) - 1, options, name in fails) for name in names}
+        services = {name: _station(name, options, name in fails) for name in names}
         content = {"services": {"redis": _redis(), **services}, "networks": {"default": {"labels": _LABELS}}}
         self._file.write_text(json.dumps(content, indent=1))
         project = f"maro-test-{uuid.uuid4().hex[:10]}"
@@ -167,7 +167,7 @@ class AgentTrial:
             self.project.__exit__(kind, error, traceback)
 
 
-def _station(name: str, peers: int, options: Mapping[str, Any], fails: bool) -> dict[str, Any]:
+def _station(name: str, options: Mapping[str, Any], fails: bool) -> dict[str, Any]:
     labels = {
         **_LABELS,
         "maro.rejoin.enable": "1",
@@ -183,7 +183,7 @@ def _station(name: str, peers: int, options: Mapping[str, Any], fails: bool) -> 
             "COMPONENT_NAME": name,
             "MARO_GROUP": GROUP,
             "MARO_REDIS": "redis:6379",
-            "MARO_PEERS": f"{TYPE}={peers}",
+            "MARO_PEERS": f"{TYPE}=1",
             "JOB_ID": _JOB,
             "PYTHONPATH": "/checkout",
             "STATION": json.dumps({"options": options, "fails": fails}),

@@ -19,6 +19,8 @@ from tests.containers.conftest import WITHIN_S
 from tests.support.container_budget import containers
 from tests.support.waiting import eventually
 
+MEMORY = -1
+"""The code with which a station is told to use up its memory."""
 StartTrial = Callable[..., AgentTrial]
 
 
@@ -183,7 +185,7 @@ def test_an_agent_that_is_killed_in_the_middle_finishes_when_it_is_back(trial: S
 
 
 def test_a_component_that_fails_before_it_joins_is_restarted_as_its_labels_say(trial: StartTrial) -> None:
-    """It never told its settings; and Redis away keeps nobody from being restarted."""
+    """It never told its settings."""
     # Given a component that always fails, and may come back twice
     made = trial(names="ab", most=2, fails="a")
 
@@ -192,3 +194,35 @@ def test_a_component_that_fails_before_it_joins_is_restarted_as_its_labels_say(t
     failing = made.project.container("a")
     assert failing.log().count("RuntimeError: told to fail") == 3
     assert made.restarts("a") == 2
+
+
+def test_with_redis_away_and_out_of_memory_and_the_job_taken_down(trial: StartTrial) -> None:
+    """What is killed meanwhile is restarted, and counted once Redis is back; what `down` takes away stays away."""
+    # Given a job whose Redis is down
+    made = trial(names="ab")
+    redis = made.project.container("redis")
+    redis.container.stop(timeout=10)
+
+    # When a component is killed
+    killed = made.kill("a")
+
+    # Then it is started all the same; and once Redis is back, all are together again, and it was counted
+    made.await_back("a", killed)
+    made.await_said("going on without Redis")
+    redis.container.start()
+    made.await_said("Redis answers again")
+    made.await_all_together()
+    eventually(lambda: made.restarts("a") == 1, WITHIN_S, made.account)
+
+    # When one uses more memory than it may, then it is started again
+    before = made.run_of("b")
+    made.end("b", MEMORY)
+    made.await_back("b", before)
+    made.await_said("out of memory")
+    made.await_all_together()
+
+    # When Compose ends everything but the agent, then nothing is started again
+    made.project.compose("rm", "--stop", "--force", "a", "b")
+    made.await_said("b was asked to end")
+    made.await_said("a was asked to end")
+    assert set(made.states()) == {"redis-1", "agent-1"}

@@ -1,7 +1,8 @@
 """A component for the trials of the agent: joins, says who else is there, and ends as it is told to.
 
 Its options are JSON in the variable `STATION`: `options` of its Proxy, and `fails`, with which it fails before it
-joins. What it says is a line of JSON whenever its peers change. It ends with the code that the file `/tmp/end` holds.
+joins. What it says is a line of JSON whenever its peers change. It ends with the code that the file `/tmp/end` holds;
+with a negative one it uses more and more memory.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from maro.communication import Proxy, group_from_environment
 
 _LOOKS_EVERY_MS = 50
 _END = Path("/tmp/end")
+
+
+def _use_up_memory() -> None:
+    hoard = []
+    while True:
+        hoard.append(b"x" * (1 << 24))
 
 
 def main() -> None:
@@ -33,6 +40,8 @@ def main() -> None:
                 print(json.dumps({"event": "peers", "peers": peers}))
                 said = peers
         code = int(_END.read_text())
+        if code < 0:
+            _use_up_memory()
         if code:
             os._exit(code)  # as a crash that nobody could clear up after
     sys.exit(0)
