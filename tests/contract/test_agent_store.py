@@ -1,0 +1,130 @@
+"""What the agent keeps in Redis: the job's keys, and registrations that it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from maro.agent.facts import Known, RejoinSettings
+from maro.agent.job_store import JobStore
+from maro.communication.membership import NoticeKind
+from maro.communication.redis_store import RedisStore
+from maro.communication.registration import JobDetails, Registration, StoreUnavailableError
+from maro.communication.settings import RedisAddress
+from maro.testbed.redis_server import RedisServer
+
+
+@pytest.fixture(params=["real", "embedded"])
+def address(request: pytest.FixtureRequest) -> RedisAddress:
+    server: RedisServer = request.getfixturevalue(f"{request.param}_redis")
+    return RedisAddress.parse(server.address)
+
+
+@pytest.fixture
+def agents(address: RedisAddress, group_name: str) -> Iterator[tuple[JobStore, JobStore]]:
+    """Two agents of the same job."""
+    made = JobStore(address, group_name, "one"), JobStore(address, group_name, "two")
+    yield made
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def group(address: RedisAddress, group_name: str) -> Iterator[RedisStore]:
+    """What a component of the same group uses."""
+    store = RedisStore(address, group_name, 60.0, ["actor"])
+    yield store
+    store.close()
+
+
+def an_actor(job: str) -> Registration:
+    return Registration("a", "actor", {"7": "tcp://h:1"}, 7, JobDetails(job, "container-a", True, 7, True))
+
+
+def test_what_a_component_has_published_is_known(
+    agents: tuple[JobStore, JobStore], group: RedisStore, group_name: str
+) -> None:
+    """A Proxy with JOB_ID and CONTAINER_NAME publishes its settings when it registers."""
+    assert agents[0].known("a") == Known()
+    group.register(an_actor(group_name))
+    assert agents[0].known("a").settings == RejoinSettings(True, 7, True)
+    assert agents[0].known("b").settings is None
+
+
+def test_restarts_are_counted_once_however_many_agents_count(agents: tuple[JobStore, JobStore]) -> None:
+    """The greatest number stays."""
+    for store in agents:
+        store.count_restart("a", "run", 1)
+    agents[0].count_restart("a", "next", 2)
+    agents[1].count_restart("a", "next", 1)
+    assert agents[1].known("a") == Known(restarts=2, counted_run="next")
+    assert agents[1].restarts() == {"a": 2}
+
+
+def test_what_stays_down_is_kept(agents: tuple[JobStore, JobStore]) -> None:
+    """For an agent that is started again."""
+    agents[0].close_component("a", "run", given_up=True)
+    assert agents[1].known("a") == Known(closed_run="run", given_up=True)
+
+
+def test_the_end_of_the_job_is_kept_until_it_is_done(agents: tuple[JobStore, JobStore]) -> None:
+    """Every agent sees it."""
+    assert agents[1].kill_all() is None
+    agents[0].set_kill_all("why")
+    assert agents[1].kill_all() == "why"
+    agents[1].clear_kill_all()
+    assert agents[0].kill_all() is None
+
+
+def test_one_agent_at_a_time_restarts_a_component(agents: tuple[JobStore, JobStore]) -> None:
+    """And may take its time over it, asking again."""
+    assert agents[0].lock("a")
+    assert agents[0].lock("a")
+    assert not agents[1].lock("a")
+    agents[1].unlock("a")
+    assert not agents[1].lock("a")
+    agents[0].unlock("a")
+    assert agents[1].lock("a")
+
+
+def test_a_dead_components_registration_is_ended_and_a_successors_is_not(
+    agents: tuple[JobStore, JobStore], group: RedisStore, group_name: str
+) -> None:
+    """By its incarnation."""
+    # Given a registration that was read, and then a successor's
+    group.register(an_actor(group_name))
+    old, _ = agents[0].registration(group_name, "actor", "a")
+    assert old is not None
+    new = group.register(an_actor(group_name))
+    # When the old one is ended, Then the new one stays
+    agents[0].deregister(group_name, old, NoticeKind.GONE)
+    assert group.records("actor") == [new]
+    # And when the new one is, nothing stays but what is remembered of it
+    agents[0].deregister(group_name, new, NoticeKind.GONE)
+    assert group.records("actor") == []
+    assert group.leases(["a"]) == {"a": None}
+    found, has_left = agents[0].registration(group_name, "actor", "a")
+    assert found is not None
+    assert (found.incarnation, found.addresses, has_left) == (new.incarnation, {}, False)
+
+
+def test_everything_expires(agents: tuple[JobStore, JobStore], address: RedisAddress, group_name: str) -> None:
+    """Nothing stays for long after the last agent."""
+    agents[0].count_restart("a", "run", 1)
+    agents[0].close_component("a", "run", given_up=False)
+    agents[0].set_kill_all("why")
+    agents[0].lock("a")
+    with redis.Redis(address.host, address.port, protocol=2) as client:
+        keys = client.keys(f"job:{group_name}:*")
+        assert len(keys) == 4
+        assert all(client.pttl(key) > 0 for key in keys)
+
+
+def test_a_redis_that_is_not_there_is_said_so() -> None:
+    """By the one error that the agent goes on after."""
+    store = JobStore(RedisAddress.parse("localhost:1"), "job", "one")
+    with pytest.raises(StoreUnavailableError, match="localhost:1"):
+        store.known("a")
+    store.close()
