@@ -62,6 +62,8 @@ class Engine:
         from docker.errors import DockerException
 
         self._label = f"{description.JOB_LABEL}={job}"
+        self._components: dict[str, str | None] = {}
+        """By a container's id, the component in it, which never changes: peers wait for an answer from this."""
         self._client: docker.DockerClient
         try:
             self._client = docker.from_env(max_pool_size=20)
@@ -79,9 +81,14 @@ class Engine:
     def look(self, container_id: str) -> Container | None:
         """A container as it is now; None for one that is not there any more."""
         try:
-            return description.container_of(self._inspect(container_id))
+            container = description.container_of(self._inspect(container_id))
         except ContainerMissingError:
-            return None
+            container = None
+        if container is None:
+            self._components.pop(container_id, None)
+        else:
+            self._components[container_id] = container.component
+        return container
 
     def successor(self, container_id: str) -> Container | None:
         """The container that an agent made in the place of this one."""
@@ -91,8 +98,12 @@ class Engine:
 
     def is_running(self, component: str) -> bool:
         """Whether any container of the job has a component of this name that runs."""
-        running = (self.look(container_id) for container_id in self._ids(only_running=True))
-        return any(container is not None and container.component == component for container in running)
+        for container_id in self._ids(only_running=True):
+            if container_id not in self._components:
+                self.look(container_id)
+            if self._components.get(container_id) == component:
+                return True
+        return False
 
     # Commands. Each may be repeated, and done by two agents at once.
 

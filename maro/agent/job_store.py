@@ -159,6 +159,10 @@ class JobStore:
             return PeerRecord(component, component_type, incarnation, {}), has_left
         return record, False
 
+    def incarnation(self, group: str, component: str) -> int | None:
+        """The incarnation that holds the lease of a component's name."""
+        return self._group(group).leases([component])[component]
+
     def deregister(self, group: str, record: PeerRecord, kind: NoticeKind) -> None:
         """End a registration, if no younger incarnation has the name, and tell the group."""
         self._group(group).deregister(record, kind)

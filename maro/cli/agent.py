@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 import click
 
@@ -56,7 +57,7 @@ def agent(debug: bool, job: str, redis_address: str) -> None:
     watcher.run()
 
 
-def _fail(debug: bool, text: str) -> None:
+def _fail(debug: bool, text: str) -> NoReturn:
     if debug:
         traceback.print_exc()
     click.echo(f"maro: {text}", err=True)

@@ -9,6 +9,7 @@ import click
 from maro import __version__
 from maro.cli.agent import agent
 from maro.cli.meta import meta
+from maro.cli.ps import ps
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +60,7 @@ def component(ctx: click.Context, target: str, args: tuple[str, ...]) -> None:
 
 command.add_command(agent)
 command.add_command(meta)
+command.add_command(ps)
 
 
 def main() -> None:

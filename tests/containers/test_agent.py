@@ -5,6 +5,7 @@ That something does not come back is seen by what the agent did about somebody e
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_what_is_killed_comes_back_and_what_is_stopped_stays_down(trial: StartTr
     assert made.restarts("a") == 1
     assert after.container.name in made.project.compose("ps", "--format", "{{.Name}}").split()
     assert '"peers"' in made.project.compose("logs", "a")
+    (agent,) = made.agents()
+    listed = json.loads(agent.container.exec_run(["maro", "ps", "--json"]).output)
+    assert [(row["component"], row["state"], row["restarts_left"]) for row in listed] == [
+        ("a", "running", 4),
+        ("b", "running", 5),
+        ("c", "running", 5),
+    ]
+    assert {row["container"] for row in listed} == {made.project.container(name).container.name for name in "abc"}
 
     # And when it is killed as soon as it runs again, it comes back once more
     killed = made.kill("a")
