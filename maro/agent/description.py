@@ -14,9 +14,10 @@ The last three hold until the component has published its own settings.
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from maro.agent.facts import Container, RejoinSettings, Status
@@ -34,6 +35,7 @@ REPLACES_LABEL = "maro.replaces"
 DEFAULT_MAX_RESTARTS = 5
 """As that of a Proxy."""
 _DEFAULT_STOP_SIGNAL = "SIGTERM"
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 _RUNNING = ("running", "paused", "restarting")
 
 Description = Mapping[str, Any]
@@ -76,11 +78,20 @@ def environment_of(described: Description) -> dict[str, str]:
 
 
 def seconds_of(timestamp: str) -> float:
-    """Seconds of the epoch of a time as the engine writes it, with nanoseconds; 0 for one that never was."""
-    whole, _, fraction = timestamp.rstrip("Z").partition(".")
+    """Seconds of the epoch of a time as the engine writes it, with nanoseconds; 0 for one that never was.
+
+    Containers' times are in UTC, the engine's own is in its time zone.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    parts = _TIMESTAMP.fullmatch(timestamp)
+    if parts is None:
+        raise ValueError(f"{timestamp!r} is no time as the engine writes it")
+    whole, fraction, zone = parts.groups()
     if whole.startswith("0001"):
         return 0.0
-    return datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp() + float(f"0.{fraction or 0}")
+    return datetime.fromisoformat(f"{whole}{zone.replace('Z', '+00:00')}").timestamp() + float(f"0.{fraction or 0}")
 
 
 def signal_number(signal_name: str) -> str:

@@ -114,6 +114,20 @@ def test_a_time_that_never_was_is_zero() -> None:
     assert description.seconds_of(EMPTY) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("timestamp", "seconds"),
+    [
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T00:01:00.250000000Z", 60.25),
+        ("1970-01-01T02:01:00.25+02:00", 60.25),
+        ("1969-12-31T19:31:00-04:30", 60.0),
+    ],
+)
+def test_times_are_read_in_any_time_zone(timestamp: str, seconds: float) -> None:
+    """The engine writes its own time in that of its machine."""
+    assert description.seconds_of(timestamp) == pytest.approx(seconds)
+
+
 def test_a_successor_is_asked_for_with_all_that_its_predecessor_had() -> None:
     """Labels, hostname, limits, volumes, the network with its aliases; and the name of the component outright."""
     # When one is asked for
