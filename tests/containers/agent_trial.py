@@ -89,6 +89,13 @@ class AgentTrial:
         self.project.container(name).container.kill()
         return run
 
+    def crash(self, agent: ServiceContainer) -> None:
+        """SIGKILL an agent inside its container, whose restart policy brings it back; does not wait until it is dead.
+
+        An engine that is busy may never say that a command has ended whose container did at the same moment.
+        """
+        agent.container.exec_run(["sh", "-c", "kill -9 -1"], detach=True)
+
     def end(self, name: str, code: int) -> ServiceContainer:
         """Have a component end by itself; the container as it was."""
         container = self.project.container(name)

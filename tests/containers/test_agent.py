@@ -131,7 +131,7 @@ def test_a_spent_budget_and_code_64_give_a_component_up(trial: StartTrial, remov
 
     # And an agent that is killed and comes back leaves it at that
     (agent,) = made.agents()
-    agent.crash()
+    made.crash(agent)
     eventually(lambda: agent.restarts == 1 and agent.log().count("taking stock") == 2, WITHIN_S, made.account)
     made.await_back("c", made.kill("c"))
     assert not back.is_running
@@ -184,7 +184,7 @@ def test_an_agent_that_is_killed_in_the_middle_finishes_when_it_is_back(trial: S
     for number in (1, 2, 3):
         # When a component is killed, and the agent right after it
         killed = made.kill("a")
-        agent.crash()
+        made.crash(agent)
 
         # Then the agent comes back, and so does the component
         made.await_back("a", killed)
