@@ -35,7 +35,7 @@ from maro.agent.facts import (
     Stop,
 )
 from maro.agent.states import Happening, State, next_state
-from maro.communication.membership import NoticeKind
+from maro.communication.observations import NoticeKind
 from maro.utils.exit_code import KILL_ALL_EXIT_CODE, NON_RESTART_EXIT_CODE, SUCCESS_EXIT_CODE
 
 _FIRST_PAUSE_S = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from maro.communication.membership import NoticeKind
+from maro.communication.observations import NoticeKind
 
 
 class Status(Enum):

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from maro.agent.description import DEFAULT_MAX_RESTARTS
 from maro.agent.facts import Known, RejoinSettings
-from maro.communication.membership import NoticeKind, PeerRecord
+from maro.communication.observations import NoticeKind, PeerRecord
 from maro.communication.redis_store import RedisStore
 from maro.communication.registration import StoreUnavailableError
 from maro.communication.settings import RedisAddress

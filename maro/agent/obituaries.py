@@ -6,7 +6,7 @@ import logging
 from typing import Protocol
 
 from maro.agent.facts import Container
-from maro.communication.membership import NoticeKind, PeerRecord
+from maro.communication.observations import NoticeKind, PeerRecord
 
 logger = logging.getLogger(__name__)
 

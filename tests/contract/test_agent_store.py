@@ -9,7 +9,7 @@ import redis
 
 from maro.agent.facts import Known, RejoinSettings
 from maro.agent.job_store import JobStore
-from maro.communication.membership import NoticeKind
+from maro.communication.observations import NoticeKind
 from maro.communication.redis_store import RedisStore
 from maro.communication.registration import JobDetails, Registration, StoreUnavailableError
 from maro.communication.settings import RedisAddress

@@ -27,7 +27,7 @@ from maro.agent.facts import (
     Stop,
 )
 from maro.agent.states import State
-from maro.communication.membership import NoticeKind
+from maro.communication.observations import NoticeKind
 from tests.support.agent_facts import ALWAYS, ALWAYS_ANEW, container, ended, restarted, successor
 
 REDIS = container(8, component=None, component_type="", name="job-redis", restarts_itself=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maro.agent.obituaries import Obituaries
-from maro.communication.membership import NoticeKind, PeerRecord
+from maro.communication.observations import NoticeKind, PeerRecord
 from maro.communication.registration import StoreUnavailableError
 from tests.support.agent_facts import container, ended
 
