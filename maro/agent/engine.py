@@ -31,6 +31,10 @@ class EngineError(Exception):
     """The engine does not answer, or could not do what it was asked to; the text has its words."""
 
 
+class EngineAwayError(EngineError):
+    """The engine does not answer; it may later."""
+
+
 class ContainerMissingError(EngineError):
     """The container is not there, or about to be removed."""
 
@@ -324,7 +328,7 @@ def _mapped() -> Iterator[None]:
             raise ContainerMissingError(str(error)) from error
         raise EngineError(str(error)) from error
     except (DockerException, requests.RequestException, OSError) as error:
-        raise EngineError(f"the engine does not answer: {error}") from error
+        raise EngineAwayError(f"the engine does not answer: {error}") from error
 
 
 @contextlib.contextmanager

@@ -78,6 +78,14 @@ class Known:
     given_up: bool = False
     """Why: because it was given up, rather than because it was asked to end."""
 
+    def has_counted(self, run: str) -> bool:
+        """Whether a restart after that run was counted, by its first attempt or a later one."""
+        return self.counted_run is not None and self.counted_run.partition(ATTEMPT)[0] == run
+
+
+ATTEMPT = "#"
+"""Stands between a run and the number of an attempt to start it again."""
+
 
 NOTHING_KNOWN = Known()
 

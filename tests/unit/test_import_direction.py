@@ -107,7 +107,7 @@ ROOMS = {
         ("zmq", "redis", "fakeredis"),
     ),
     "decisions": Room(
-        tuple(f"maro.agent.{name}" for name in ("facts", "states", "decisions", "obituaries")),
+        tuple(f"maro.agent.{name}" for name in ("facts", "states", "component", "job_end", "decisions", "obituaries")),
         ("utils", "pure"),
         (*SOCKETS, *THREADS, *CLOCKS, "docker"),
     ),

@@ -412,3 +412,96 @@ def test_settings_that_redis_has_forgotten_are_remembered() -> None:
     decisions = Decisions()
     decisions.seen(one, Known(settings=ALWAYS))
     assert any(isinstance(action, Start) for action in decisions.seen(ended(one, 1), NOTHING_KNOWN))
+
+
+@pytest.mark.parametrize("before", [0, 64])
+@pytest.mark.parametrize("code", [0, 1, 64, 65])
+def test_a_run_that_was_over_before_anybody_looked_is_dealt_with_like_any_other(before: int, code: int) -> None:
+    """Also of a component that was down for good: somebody started it."""
+    # Given a component that has ended, or was given up
+    one = container()
+    other = container(1)
+    decisions = watching(one, other)
+    decisions.seen(ended(one, before), NOTHING_KNOWN)
+    # When it is started, and has ended when the agent looks
+    again = ended(restarted(ended(one, before)), code)
+    actions = decisions.seen(again, NOTHING_KNOWN)
+    # Then that is one more end
+    kinds = {0: NoticeKind.LEFT, 1: NoticeKind.GONE, 64: NoticeKind.GIVEN_UP, 65: NoticeKind.GONE}
+    assert notices(actions) == [kinds[code]]
+    assert (Start(again) in actions) is (code == 1)
+    assert (Stop(other) in actions) is (code == 65)
+
+
+def test_an_attempt_that_waits_is_dropped_when_somebody_else_started_it_meanwhile() -> None:
+    """And it crashed once more before anybody looked."""
+    # Given a component that the engine would not start
+    one = container()
+    decisions = watching(one)
+    decisions.seen(ended(one, 1), NOTHING_KNOWN)
+    decisions.start_failed("actor_proxy_0", "no memory", 200.0)
+    # When it ran, and crashed
+    again = ended(restarted(ended(one, 1)), 1)
+    assert Start(again) in decisions.seen(again, NOTHING_KNOWN)
+    # Then the attempt of before is none any more
+    assert decisions.next_due_s() is None
+    assert decisions.due(300.0) == []
+
+
+def test_an_attempt_that_waits_is_dropped_when_the_replacement_is_gone_on_with() -> None:
+    """The engine made the new container, and then would not start it."""
+    one = container(labelled=ALWAYS_ANEW)
+    decisions = watching(one)
+    failed = ended(one, 1)
+    decisions.seen(failed, NOTHING_KNOWN)
+    decisions.start_failed("actor_proxy_0", "no memory", 200.0)
+    assert Replace(failed.id, "actor_proxy_0") in decisions.replaced(failed.id, successor(failed), NOTHING_KNOWN)
+    assert decisions.due(300.0) == []
+    # And once that fails, too, the next attempt is for the same replacement
+    decisions.start_failed("actor_proxy_0", "no memory", 400.0)
+    assert Replace(failed.id, "actor_proxy_0") in decisions.due(500.0)
+
+
+def test_nothing_is_tried_again_while_the_job_is_ended() -> None:
+    """A start that was under way when code 65 came, and failed."""
+    one, two = container(), container(1)
+    decisions = watching(one, two)
+    decisions.seen(ended(one, 1), NOTHING_KNOWN)
+    decisions.seen(ended(two, 65), NOTHING_KNOWN)
+    decisions.start_failed("actor_proxy_0", "no memory", 200.0)
+    assert decisions.due(300.0) == []
+
+
+def test_an_engine_that_is_away_costs_no_restart() -> None:
+    """What it would have started is started when it is back, however long that takes."""
+    one = container()
+    decisions = watching(one)
+    failed = ended(one, 1)
+    decisions.seen(failed, NOTHING_KNOWN)
+    for attempt in range(10):
+        decisions.start_failed("actor_proxy_0", "no answer", 100.0 * attempt, refused=False)
+        actions = decisions.due(100.0 * attempt + 50)
+        assert CountRestart("actor_proxy_0", failed.run, 1) in actions
+        assert Start(failed) in actions
+
+
+def test_attempts_count_once_for_an_agent_that_comes_later() -> None:
+    """The last one was counted; it was not done."""
+    one = ended(container(), 1)
+    known = Known(restarts=2, counted_run=f"{one.run}#1")
+    actions = Decisions().took_stock([(one, known)], kill_all=False)
+    assert CountRestart("actor_proxy_0", one.run, 2) in actions
+
+
+def test_taking_stock_in_the_middle_of_a_replacement_takes_nothing_for_removed() -> None:
+    """The failed container is gone, and the new one has not been started yet."""
+    # Given a component that is being replaced
+    one = container(labelled=ALWAYS_ANEW)
+    decisions = watching(one)
+    failed = ended(one, 1)
+    decisions.seen(failed, NOTHING_KNOWN)
+    # When the event stream breaks, and stock is taken
+    actions = decisions.took_stock([(successor(failed), NOTHING_KNOWN)], kill_all=False)
+    # Then nobody is told that it has left
+    assert notices(actions) == []
+    assert decisions.state_of("actor_proxy_0") is State.RESTARTING
