@@ -6,6 +6,7 @@ engine a while, so that the death of one component is made known while another o
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import queue
@@ -13,29 +14,25 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from maro.agent import facts
+from maro.agent.backlog import Backlog
 from maro.agent.decisions import Decisions
-from maro.agent.engine import ContainerMissingError, Engine, EngineError, EngineEvent, EventReader
+from maro.agent.engine import ContainerMissingError, Engine, EngineAwayError, EngineError, EngineEvent
+from maro.agent.event_reader import EventReader
 from maro.agent.facts import NOTHING_KNOWN, Container, Known
-from maro.agent.job_store import LOCK_MS, JobStore
+from maro.agent.job_store import LOCK_S, JobStore
 from maro.agent.obituaries import Obituaries
-from maro.communication.registration import StoreUnavailableError
 from maro.communication.settings import RedisAddress
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _AT_ONCE = 4
 """Containers that are started, replaced or stopped at the same time."""
 _RENEW_EVERY_S = 30.0
-_FIRST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 5.0
-"""Between attempts to reach Redis again."""
+_KEEP_LOCKS_EVERY_S = LOCK_S / 4
 _LOOK_AGAIN_S = 1.0
-_LEAVE_WITHIN_S = 60.0
 
 
 class Agent:
@@ -61,10 +58,10 @@ class Agent:
         )
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="maro-agent")
         self._obituaries = Obituaries(self._store, self._engine)
-        self._unwritten: list[Callable[[], None]] = []
-        """What Redis was to be told, and could not be."""
-        self._store_failures = 0
-        self._store_retry_at_s = 0.0
+        self._backlog = Backlog()
+        self._locked: set[str] = set()
+        """The components that this agent is restarting, as others can see."""
+        self._keep_locks_at_s = 0.0
         self._renew_at_s = 0.0
         self._publish_at_s = 0.0
         self._ending = False
@@ -104,6 +101,9 @@ class Agent:
             # The event stream breaks as well, and once it is back stock is taken.
             logger.warning("the engine could not be asked: %s", error)
             self._put_later(_LOOK_AGAIN_S, self._take_stock)
+        # However much there is to take in, what is due does not wait for the end of it.
+        if self._next_due_s() <= time.monotonic():
+            self._do_what_is_due(time.monotonic())
 
     # Facts.
 
@@ -127,14 +127,14 @@ class Agent:
 
     def _take_stock(self) -> None:
         containers = self._engine.containers()
-        kill_all = self._ask_store(self._store.kill_all, None) is not None
+        kill_all = self._backlog.ask(self._store.kill_all, None) is not None
         found = [(container, self._known(container)) for container in containers]
         logger.info("taking stock: %d containers", len(found))
         self._carry_out(self._decisions.took_stock(found, kill_all))
 
     def _known(self, container: Container) -> Known:
         component = container.component
-        return self._ask_store(lambda: self._store.known(component), NOTHING_KNOWN) if component else NOTHING_KNOWN
+        return self._backlog.ask(lambda: self._store.known(component), NOTHING_KNOWN) if component else NOTHING_KNOWN
 
     def _end(self) -> None:
         self._ending = True
@@ -151,22 +151,28 @@ class Agent:
 
     def _publish_obituaries(self) -> None:
         try:
-            self._ask_store(self._obituaries.publish, None)
+            self._backlog.ask(self._obituaries.publish, None)
         except EngineError as error:
             self._publish_at_s = time.monotonic() + _LOOK_AGAIN_S
             logger.warning("who is dead can't be told before the engine answers: %s", error)
 
     def _count(self, action: facts.CountRestart) -> None:
-        self._write(lambda: self._store.count_restart(action.component, action.run, action.restarts))
+        self._backlog.write(
+            ("restarts", action.component),
+            lambda: self._store.count_restart(action.component, action.run, action.restarts),
+        )
 
     def _close(self, action: facts.Close) -> None:
-        self._write(lambda: self._store.close_component(action.component, action.run, action.given_up))
+        self._backlog.write(
+            ("closed", action.component),
+            lambda: self._store.close_component(action.component, action.run, action.given_up),
+        )
 
     def _set_kill_all(self, action: facts.SetKillAll) -> None:
-        self._write(lambda: self._store.set_kill_all(action.reason))
+        self._backlog.write("kill all", lambda: self._store.set_kill_all(action.reason))
 
     def _clear_kill_all(self, action: facts.ClearKillAll) -> None:
-        self._write(self._store.clear_kill_all)
+        self._backlog.write("kill all", self._store.clear_kill_all)
 
     def _start(self, action: facts.Start) -> None:
         container = action.container
@@ -178,28 +184,46 @@ class Agent:
 
     def _restart(self, component: str, container_id: str, restart: Callable[[], None]) -> None:
         """Have a restart done beside the caller, unless another agent is at it."""
-        if not self._ask_store(lambda: self._store.lock(component), True):
-            logger.info("another agent restarts %s", component)
-            self._put_later(LOCK_MS / 1000, lambda: self._restart_if_still_down(component, container_id, restart))
+        wait_s = self._backlog.ask(lambda: self._store.lock(component), 0.0)
+        if wait_s > 0:
+            logger.debug("another agent restarts %s", component)
+            self._put_later(wait_s, lambda: self._restart_if_still_down(component, container_id, restart))
             return
+        self._locked.add(component)
+        self._pool.submit(self._do_restart, component, container_id, restart)
 
-        def work() -> None:
-            try:
-                restart()
-            except ContainerMissingError:
-                self._put(lambda: self._look(container_id))
-            except EngineError as error:
-                why = str(error)
-                self._put(lambda: self._carry_out(self._decisions.start_failed(component, why, time.monotonic())))
-            finally:
-                self._put(lambda: self._ask_store(lambda: self._store.unlock(component), None))
-
-        self._pool.submit(work)
+    def _do_restart(self, component: str, container_id: str, restart: Callable[[], None]) -> None:
+        """In a thread of the pool."""
+        try:
+            restart()
+        except ContainerMissingError:
+            self._put(lambda: self._look(container_id))
+        except Exception as error:  # whatever it is, the component is down, and nobody else will come back to it
+            if not isinstance(error, EngineError):
+                logger.exception("restarting %s failed", component)
+            why, refused = str(error) or repr(error), not isinstance(error, EngineAwayError)
+            self._put(lambda: self._take_failed_start(component, why, refused))
+        finally:
+            self._put(lambda: self._unlock(component))
 
     def _restart_if_still_down(self, component: str, container_id: str, restart: Callable[[], None]) -> None:
-        """The other agent has had its time."""
-        if self._decisions.is_restarting(component) and not self._engine.is_running(component):
+        """The other agent has had its time, or is no more."""
+        if not self._decisions.is_restarting(component):
+            return
+        try:
+            runs = self._engine.is_running(component)
+        except EngineError:
+            self._put_later(_LOOK_AGAIN_S, lambda: self._restart_if_still_down(component, container_id, restart))
+            raise
+        if not runs:
             self._restart(component, container_id, restart)
+
+    def _take_failed_start(self, component: str, why: str, refused: bool) -> None:
+        self._carry_out(self._decisions.start_failed(component, why, time.monotonic(), refused=refused))
+
+    def _unlock(self, component: str) -> None:
+        self._locked.discard(component)
+        self._backlog.ask(lambda: self._store.unlock(component), None)
 
     def _stop(self, action: facts.Stop) -> None:
         container = action.container
@@ -220,44 +244,16 @@ class Agent:
     def _report(self, action: facts.Report) -> None:
         logger.log(logging.WARNING if action.is_failure else logging.INFO, "%s", action.text)
 
-    # Redis, which may be away.
-
-    def _ask_store(self, question: Callable[[], T], otherwise: T) -> T:
-        """Ask Redis, but not while it is known to be away: restarting must not wait for it each time."""
-        now_s = time.monotonic()
-        if now_s < self._store_retry_at_s:
-            return otherwise
-        try:
-            answer = question()
-        except StoreUnavailableError as error:
-            if not self._store_failures:
-                logger.warning("going on without Redis: %s", error)
-            pause_s = min(_FIRST_PAUSE_S * 2.0**self._store_failures, _LONGEST_PAUSE_S)
-            self._store_failures = min(self._store_failures + 1, 16)
-            self._store_retry_at_s = time.monotonic() + pause_s
-            return otherwise
-        if self._store_failures:
-            logger.info("Redis answers again")
-            self._store_failures = 0
-        return answer
-
-    def _write(self, write: Callable[[], None]) -> None:
-        self._unwritten.append(write)
-        self._ask_store(self._write_all, None)
-
-    def _write_all(self) -> None:
-        while self._unwritten:
-            self._unwritten[0]()
-            self._unwritten.pop(0)
-
     # Time.
 
     def _next_due_s(self) -> float:
         times = [self._renew_at_s, *(at_s for at_s, _ in self._later)]
-        if self._unwritten:
-            times.append(self._store_retry_at_s)
+        if self._locked:
+            times.append(self._keep_locks_at_s)
+        if not self._backlog.is_empty:
+            times.append(self._backlog.retry_at_s)
         if self._obituaries.are_waiting:
-            times.append(max(self._store_retry_at_s, self._publish_at_s))
+            times.append(max(self._backlog.retry_at_s, self._publish_at_s))
         restart_at_s = self._decisions.next_due_s()
         if restart_at_s is not None:
             times.append(restart_at_s)
@@ -271,11 +267,17 @@ class Agent:
         self._carry_out(self._decisions.due(now_s))
         if now_s >= self._renew_at_s:
             self._renew_at_s = now_s + _RENEW_EVERY_S
-            self._ask_store(self._store.renew, None)
-        if self._unwritten:
-            self._ask_store(self._write_all, None)
+            self._backlog.ask(self._store.renew, None)
+        if now_s >= self._keep_locks_at_s:
+            self._keep_locks_at_s = now_s + _KEEP_LOCKS_EVERY_S
+            self._keep_locks()
+        self._backlog.flush()
         if self._obituaries.are_waiting and now_s >= self._publish_at_s:
             self._publish_obituaries()
+
+    def _keep_locks(self) -> None:
+        for component in self._locked:
+            self._backlog.ask(functools.partial(self._store.lock, component), 0.0)
 
     def _put(self, fact: Callable[[], None]) -> None:
         self._facts.put(fact)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from maro.agent.description import DEFAULT_MAX_RESTARTS
@@ -26,8 +26,9 @@ from maro.communication.settings import RedisAddress
 
 KEPT_S = 600
 """How long the job's keys outlive the last agent."""
-LOCK_MS = 5_000
-"""How long an agent may take to restart a component before another one does; nothing but double work is at stake."""
+LOCK_S = 1.0
+"""A lock that is not asked for again is free after that: its agent is no more. One that stalls for longer may find that
+another agent has done the same work, which does no harm."""
 _PATIENCE_S = 1.0
 _LEASE_S = 5.0
 """Of the components; for the expiry of what a deregistration writes."""
@@ -116,29 +117,49 @@ class JobStore:
         with self._mapped():
             self._client.delete(self._key("kill_all"))
 
-    def lock(self, component: str) -> bool:
-        """Whether this agent, rather than another, is to restart a component now."""
-        key = self._key(f"lock:{component}")
+    def lock(self, component: str) -> float:
+        """Have it known that this agent restarts a component, for `LOCK_S` more.
+
+        Returns:
+            0 if it may; else the seconds after which the lock of the agent that does is free, unless that keeps it.
+        """
+        key, lasts_ms = self._key(f"lock:{component}"), int(LOCK_S * 1000)
         with self._mapped():
-            return bool(self._client.set(key, self._agent, nx=True, px=LOCK_MS)) or self._client.get(key) == self._agent
+            if self._client.set(key, self._agent, nx=True, px=lasts_ms):
+                return 0.0
+            if self._change_lock(component, lambda pipe: pipe.pexpire(key, lasts_ms)):
+                return 0.0
+            left_ms = int(self._client.pttl(key))
+        return max(left_ms, 1) / 1000
 
     def unlock(self, component: str) -> None:
         """Let others restart it the next time."""
         key = self._key(f"lock:{component}")
         with self._mapped():
-            if self._client.get(key) == self._agent:
-                self._client.delete(key)
+            self._change_lock(component, lambda pipe: pipe.delete(key))
+
+    def _change_lock(self, component: str, change: Callable[[Any], object]) -> bool:
+        """Change a lock if it is this agent's; whether it was."""
+        import redis
+
+        key = self._key(f"lock:{component}")
+        with self._client.pipeline() as pipe:
+            try:
+                pipe.watch(key)
+                if pipe.get(key) != self._agent:
+                    return False
+                pipe.multi()
+                change(pipe)
+                pipe.execute()
+            except redis.WatchError:
+                return False
+        return True
 
     def renew(self) -> None:
         """Keep what there is for another term."""
         with self._mapped(), self._client.pipeline(transaction=False) as pipe:
             self._renew(pipe)
             pipe.execute()
-
-    def restarts(self) -> dict[str, int]:
-        """Restarts by name."""
-        with self._mapped():
-            return {name: _number(count, 0) for name, count in self._client.hgetall(self._key("restarts")).items()}
 
     # Registrations.
 

@@ -112,7 +112,13 @@ ROOMS = {
         (*SOCKETS, *THREADS, *CLOCKS, "docker"),
     ),
     "agent": Room(
-        ("maro.agent", *(f"maro.agent.{name}" for name in ("agent", "description", "engine", "job_store", "overview"))),
+        (
+            "maro.agent",
+            *(
+                f"maro.agent.{name}"
+                for name in ("agent", "backlog", "description", "engine", "event_reader", "job_store", "overview")
+            ),
+        ),
         ("version", "utils", "message", "pure", "directory", "proxy", "decisions"),
         ("zmq",),
     ),

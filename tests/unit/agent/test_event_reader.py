@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from maro.agent.engine import Engine, EngineError, EngineEvent, EventReader
+from maro.agent.engine import Engine, EngineError, EngineEvent
+from maro.agent.event_reader import EventReader
 from tests.support.waiting import eventually
 
 
