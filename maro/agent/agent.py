@@ -134,7 +134,9 @@ class Agent:
 
     def _known(self, container: Container) -> Known:
         component = container.component
-        return self._backlog.ask(lambda: self._store.known(component), NOTHING_KNOWN) if component else NOTHING_KNOWN
+        if component is None:
+            return NOTHING_KNOWN
+        return self._backlog.ask(lambda: self._store.known(component, container.told_name), NOTHING_KNOWN)
 
     def _end(self) -> None:
         self._ending = True

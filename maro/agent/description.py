@@ -69,6 +69,7 @@ def container_of(described: Description) -> Container | None:
         is_agent=is_agent,
         replaces=labels.get(REPLACES_LABEL),
         labelled=_labelled_settings(labels),
+        told_name=environment.get("CONTAINER_NAME") or hostname,
     )
 
 

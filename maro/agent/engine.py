@@ -62,8 +62,9 @@ class Engine:
         from docker.errors import DockerException
 
         self._label = f"{description.JOB_LABEL}={job}"
-        self._components: dict[str, str | None] = {}
-        """By a container's id, the component in it, which never changes: peers wait for an answer from this."""
+        self._names: dict[str, tuple[str | None, str]] = {}
+        """By a container's id, its component and what that calls it; neither ever changes, and peers wait for an answer
+        from this."""
         self._client: docker.DockerClient
         try:
             self._client = docker.from_env(max_pool_size=20)
@@ -85,9 +86,9 @@ class Engine:
         except ContainerMissingError:
             container = None
         if container is None:
-            self._components.pop(container_id, None)
+            self._names.pop(container_id, None)
         else:
-            self._components[container_id] = container.component
+            self._names[container_id] = container.component, container.told_name
         return container
 
     def successor(self, container_id: str) -> Container | None:
@@ -96,12 +97,13 @@ class Engine:
             return self.look(found)
         return None
 
-    def is_running(self, component: str) -> bool:
-        """Whether any container of the job has a component of this name that runs."""
+    def is_running(self, component: str, container_name: str = "") -> bool:
+        """Whether any container of the job that runs has a component of this name, or is called so by those inside."""
         for container_id in self._ids(only_running=True):
-            if container_id not in self._components:
+            if container_id not in self._names:
                 self.look(container_id)
-            if self._components.get(container_id) == component:
+            found, told_name = self._names.get(container_id, (None, ""))
+            if found == component or (container_name and told_name == container_name):
                 return True
         return False
 

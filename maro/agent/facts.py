@@ -58,6 +58,8 @@ class Container:
     """The id of the failed container that an agent made this one for."""
     labelled: RejoinSettings | None = None
     """What its labels say, which counts until its component has told."""
+    told_name: str = ""
+    """What its components say that it is called: CONTAINER_NAME, or its hostname."""
 
     @property
     def run(self) -> str:
@@ -77,6 +79,8 @@ class Known:
     """The run after which the component was to stay down."""
     given_up: bool = False
     """Why: because it was given up, rather than because it was asked to end."""
+    names: tuple[str, ...] = ()
+    """Other names under which components in its container have registered: code may name them as it likes."""
 
     def has_counted(self, run: str) -> bool:
         """Whether a restart after that run was counted, by its first attempt or a later one."""

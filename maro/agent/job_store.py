@@ -1,6 +1,8 @@
 """What the agent reads and writes in Redis: a job's keys, and the registrations of dead components.
 
     job:{JOB_ID}:runtime_details   hash    read: rejoin settings, the job's and, with `{name}:` in front, a component's
+    job:{JOB_ID}:rejoin_component_name_to_container_name
+                                   hash    read: name -> what its container is called by those inside
     job:{JOB_ID}:restarts          hash    name -> restarts by the agent
     job:{JOB_ID}:agent             hash    `{name}:counted`, the run that was counted last; `{name}:closed`, the run
                                            after which it stays down; `{name}:given_up`, whether that is why
@@ -29,6 +31,7 @@ KEPT_S = 600
 LOCK_S = 1.0
 """A lock that is not asked for again is free after that: its agent is no more. One that stalls for longer may find that
 another agent has done the same work, which does no harm."""
+_CONTAINERS = "rejoin_component_name_to_container_name"
 _PATIENCE_S = 1.0
 _LEASE_S = 5.0
 """Of the components; for the expiry of what a deregistration writes."""
@@ -66,14 +69,24 @@ class JobStore:
     def __repr__(self) -> str:
         return f"JobStore({self._prefix!r}, {self._address})"
 
-    def known(self, component: str) -> Known:
-        """What there is on a component."""
+    def known(self, component: str, container_name: str = "") -> Known:
+        """What there is on a component.
+
+        Args:
+            component: its name.
+            container_name: what its container is called by those inside. What one of them has published under a name
+                that only its code knows counts where nothing was published under this one.
+        """
         with self._mapped(), self._client.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._key("runtime_details"))
             pipe.hget(self._key("restarts"), component)
             pipe.hmget(self._key("agent"), [f"{component}:{field}" for field in ("counted", "closed", "given_up")])
-            details, restarts, (counted, closed, given_up) = pipe.execute()
-        return Known(_number(restarts, 0), _settings(details, component), counted, closed, given_up == "1")
+            pipe.hgetall(self._key(_CONTAINERS))
+            details, restarts, (counted, closed, given_up), containers = pipe.execute()
+        names = tuple(name for name in _names_in(containers, container_name) if name != component)
+        published = (_settings(details, name) for name in (component, *names))
+        settings = next((found for found in published if found is not None), None)
+        return Known(_number(restarts, 0), settings, counted, closed, given_up == "1", names)
 
     def count_restart(self, component: str, run: str, restarts: int) -> None:
         """Keep the number of restarts, unless a greater one is there; two agents that count the same run count once."""
@@ -180,6 +193,11 @@ class JobStore:
             return PeerRecord(component, component_type, incarnation, {}), has_left
         return record, False
 
+    def names_in(self, container_name: str) -> list[str]:
+        """The names under which components have registered from a container that they say is called so."""
+        with self._mapped():
+            return _names_in(self._client.hgetall(self._key(_CONTAINERS)), container_name)
+
     def incarnation(self, group: str, component: str) -> int | None:
         """The incarnation that holds the lease of a component's name."""
         return self._group(group).leases([component])[component]
@@ -203,7 +221,7 @@ class JobStore:
         return f"{self._prefix}:{name}"
 
     def _renew(self, pipe: Any) -> None:
-        for name in ("runtime_details", "restarts", "agent", "kill_all", "rejoin_component_name_to_container_name"):
+        for name in ("runtime_details", "restarts", "agent", "kill_all", _CONTAINERS):
             pipe.expire(self._key(name), KEPT_S)
 
     @contextlib.contextmanager
@@ -228,6 +246,10 @@ def _settings(details: dict[str, str], component: str) -> RejoinSettings | None:
         _number(details.get(f"{component}:rejoin:max_restart_times"), DEFAULT_MAX_RESTARTS),
         details.get(f"{component}:is_remove_failed_container") == "1",
     )
+
+
+def _names_in(containers: dict[str, str], container_name: str) -> list[str]:
+    return sorted(name for name, told in containers.items() if container_name and told == container_name)
 
 
 def _number(text: str | None, default: int) -> int:

@@ -18,8 +18,8 @@ from maro.communication.settings import RedisAddress
 class Records(Protocol):
     """What the job's store answers."""
 
-    def known(self, component: str) -> Known:
-        """What it holds of a component."""
+    def known(self, component: str, container_name: str = "") -> Known:
+        """What it holds of a component, and of a container that is called so by those inside."""
 
     def incarnation(self, group: str, component: str) -> int | None:
         """That holds the lease of a component's name."""
@@ -76,8 +76,8 @@ def overview(containers: Iterable[Container], records: Records | None) -> list[R
 
 
 def _row(container: Container, component: str, records: Records | None) -> Row:
-    known = records.known(component) if records else Known()
-    incarnation = records.incarnation(container.group, component) if records and container.group else None
+    known = records.known(component, container.told_name) if records else Known()
+    incarnation = _incarnation(container, (component, *known.names), records)
     settings = known.settings or container.labelled or NO_REJOIN
     left = max(0, settings.max_restarts - known.restarts) if settings.enable else 0
     runs = container.status is Status.RUNNING
@@ -85,6 +85,14 @@ def _row(container: Container, component: str, records: Records | None) -> Row:
     since = datetime.fromtimestamp(at_s, timezone.utc).isoformat(timespec="seconds") if at_s else ""
     state = _state(container, known, joined=incarnation is not None or records is None)
     return Row(component, container.component_type, incarnation, container.name, state, left, since)
+
+
+def _incarnation(container: Container, names: Iterable[str], records: Records | None) -> int | None:
+    """That of the first of its names that has one."""
+    if records is None or container.group is None:
+        return None
+    found = (records.incarnation(container.group, name) for name in names)
+    return next((incarnation for incarnation in found if incarnation is not None), None)
 
 
 def _state(container: Container, known: Known, joined: bool) -> str:

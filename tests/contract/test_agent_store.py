@@ -54,6 +54,20 @@ def test_what_a_component_has_published_is_known(
     assert agents[0].known("b").settings is None
 
 
+def test_what_is_published_under_a_name_that_only_code_knows_is_found_by_the_container(
+    agents: tuple[JobStore, JobStore], group: RedisStore, group_name: str
+) -> None:
+    """It is noted along with the registration, what the container is called."""
+    group.register(an_actor(group_name))
+    assert agents[0].names_in("container-a") == ["a"]
+    assert agents[0].names_in("container-b") == []
+    assert agents[0].known("named by its container", "container-a").settings == RejoinSettings(True, 7, True)
+    assert agents[0].known("named by its container", "container-a").names == ("a",)
+    assert agents[0].known("a", "container-a").names == ()
+    # And a container that is called nothing has nobody
+    assert agents[0].names_in("") == []
+
+
 def test_restarts_are_counted_once_however_many_agents_count(agents: tuple[JobStore, JobStore]) -> None:
     """The greatest number stays."""
     for store in agents:

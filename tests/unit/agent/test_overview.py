@@ -17,7 +17,7 @@ class Records:
     def __init__(self, known: Known, lease: int | None) -> None:
         self._known, self._lease = known, lease
 
-    def known(self, component: str) -> Known:
+    def known(self, component: str, container_name: str = "") -> Known:
         return self._known
 
     def incarnation(self, group: str, component: str) -> int | None:
