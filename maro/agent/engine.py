@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from maro.agent import description
+from maro.agent import description, inline_files
 from maro.agent.facts import Container
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ logger = logging.getLogger(__name__)
 
 _EVENTS = ("start", "kill", "die", "destroy")
 _STOP_TIMEOUT_S = 10
-_SECRETS = "/run/secrets"
-_NOT_THERE = 404
 _CONFLICT = 409
 
 
@@ -157,6 +155,8 @@ class Engine:
                 api.rename(failed["Id"], description.failed_name(name, failed["Id"]))
         request = description.successor_request(failed, component)
         request["Image"] = self._image(failed)
+        copied = self._inline_files(failed)
+        request["Labels"][inline_files.COPIED_LABEL] = inline_files.label_of(copied)
         with _unless_conflicting():  # with the one that another agent, or an earlier attempt, has made
             api.create_container_from_config(request, wanted)
         new_id = self._successor_id(failed["Id"])
@@ -165,7 +165,7 @@ class Engine:
             if network not in there:
                 endpoint = {key: value for key, value in asked.items() if key == "Aliases"}
                 api.connect_container_to_network(new_id, network, aliases=endpoint.get("Aliases"))
-        self._copy_secrets(failed["Id"], new_id)
+        self._copy(copied, failed["Id"], new_id)
         return new_id
 
     def _successor_id(self, container_id: str) -> str:
@@ -183,16 +183,23 @@ class Engine:
                 return name
         return str(described["Image"])
 
-    def _copy_secrets(self, old_id: str, new_id: str) -> None:
-        """Secrets that Compose has copied, rather than mounted, into the container."""
-        from docker.errors import APIError
+    def _inline_files(self, described: description.Description) -> list[str]:
+        """What Compose, or an agent, has copied into a container before it was started."""
+        from docker.errors import NotFound
 
-        try:
-            archive, _ = self._client.api.get_archive(old_id, _SECRETS)
-            self._client.api.put_archive(new_id, "/run", b"".join(archive))
-        except APIError as error:
-            if error.status_code != _NOT_THERE:
-                logger.debug("secrets of %s were not copied: %s", old_id[:12], error)
+        found = []
+        for path in inline_files.candidates(described, self._client.api.diff(described["Id"])):
+            with contextlib.suppress(NotFound):  # a link that leads nowhere
+                _, stat = self._client.api.get_archive(described["Id"], path)
+                if inline_files.was_copied(described, path, stat):
+                    found.append(path)
+        return found
+
+    def _copy(self, paths: list[str], old_id: str, new_id: str) -> None:
+        """Copy files from a container into one that has not been started."""
+        for path in paths:
+            archive, _ = self._client.api.get_archive(old_id, path)
+            self._client.api.put_archive(new_id, "/", inline_files.rooted(b"".join(archive), path))
 
     def _remove(self, container_id: str) -> None:
         from docker.errors import APIError

@@ -116,7 +116,16 @@ ROOMS = {
             "maro.agent",
             *(
                 f"maro.agent.{name}"
-                for name in ("agent", "backlog", "description", "engine", "event_reader", "job_store", "overview")
+                for name in (
+                    "agent",
+                    "backlog",
+                    "description",
+                    "engine",
+                    "event_reader",
+                    "inline_files",
+                    "job_store",
+                    "overview",
+                )
             ),
         ),
         ("version", "utils", "message", "pure", "directory", "proxy", "decisions"),
