@@ -41,16 +41,18 @@ class Agent:
     Args:
         job: its id.
         redis_address: of the Redis that the job's groups meet in.
+        takes_over: take the restart policies of components away, and let them know that codes are told apart.
 
     Raises:
         EngineError: there is no container engine.
     """
 
-    def __init__(self, job: str, redis_address: RedisAddress) -> None:
+    def __init__(self, job: str, redis_address: RedisAddress, *, takes_over: bool = False) -> None:
         self.job = job
         self._engine = Engine(job)
         self._store = JobStore(redis_address, job, f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}")
-        self._decisions = Decisions()
+        self._takes_over = takes_over
+        self._decisions = Decisions(takes_over=takes_over)
         self._facts: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._reader = EventReader(
@@ -227,6 +229,21 @@ class Agent:
         self._locked.discard(component)
         self._backlog.ask(lambda: self._store.unlock(component), None)
 
+    def _take_over(self, action: facts.TakeOver) -> None:
+        container = action.container
+
+        def work() -> None:
+            try:
+                self._engine.take_over(container.id)
+            except EngineError as error:
+                logger.warning("%s keeps its restart policy for now: %s", container.name, error)
+                self._put_later_from_elsewhere(_LOOK_AGAIN_S, lambda: self._look(container.id))
+            else:
+                logger.info("%s has no restart policy any more: this agent restarts it", container.name)
+                self._put(lambda: self._look(container.id))  # it may have ended meanwhile, and nobody restarted it
+
+        self._pool.submit(work)
+
     def _stop(self, action: facts.Stop) -> None:
         container = action.container
 
@@ -269,7 +286,7 @@ class Agent:
         self._carry_out(self._decisions.due(now_s))
         if now_s >= self._renew_at_s:
             self._renew_at_s = now_s + _RENEW_EVERY_S
-            self._backlog.ask(self._store.renew, None)
+            self._backlog.ask(functools.partial(self._store.renew, takes_over=self._takes_over), None)
         if now_s >= self._keep_locks_at_s:
             self._keep_locks_at_s = now_s + _KEEP_LOCKS_EVERY_S
             self._keep_locks()
@@ -298,6 +315,7 @@ _HANDLERS: Mapping[type, Callable[[Agent, Any], None]] = {
     facts.Close: Agent._close,
     facts.Start: Agent._start,
     facts.Replace: Agent._replace,
+    facts.TakeOver: Agent._take_over,
     facts.SetKillAll: Agent._set_kill_all,
     facts.ClearKillAll: Agent._clear_kill_all,
     facts.Stop: Agent._stop,

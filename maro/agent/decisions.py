@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from maro.agent.component import Component
-from maro.agent.facts import Action, Close, Container, Deregister, Known, Replace, Report, Status
+from maro.agent.facts import Action, Close, Container, Deregister, Known, Replace, Report, Status, TakeOver
 from maro.agent.job_end import JobEnd
 from maro.agent.states import Happening, State
 from maro.communication.observations import NoticeKind
@@ -28,9 +28,14 @@ _STOCK_ORDER = (Status.RUNNING, Status.ENDED, Status.CREATED)
 
 
 class Decisions:
-    """Decides for one job."""
+    """Decides for one job.
 
-    def __init__(self) -> None:
+    Args:
+        takes_over: components that have a restart policy lose it once they run; otherwise they are left alone.
+    """
+
+    def __init__(self, *, takes_over: bool = False) -> None:
+        self._takes_over = takes_over
         self._components: dict[str, Component] = {}
         self._containers: dict[str, Container] = {}
         self._asked_at_s: dict[tuple[str, str], float] = {}
@@ -160,7 +165,9 @@ class Decisions:
         came_back = component.state is State.RESTARTING
         component.runs(container)
         reports: list[Action] = [Report(f"{component.name} runs again in {container.name}")] if came_back else []
-        return [*reports, *self._end.go_on(self._running())]
+        takes_over = self._takes_over and container.restarts_itself and not self.is_killing
+        policy: list[Action] = [TakeOver(container)] if takes_over else []
+        return [*reports, *policy, *self._end.go_on(self._running())]
 
     def _was_created(self, component: Component, container: Container) -> list[Action]:
         """Compose makes containers before it starts them; only what an agent has left unfinished is gone on with."""

@@ -117,6 +117,16 @@ class Engine:
         with _mapped():
             self._client.api.start(container_id)
 
+    def take_over(self, container_id: str) -> None:
+        """Take a container's restart policy away.
+
+        Raises:
+            ContainerMissingError: it is not there.
+            EngineError: the engine could not.
+        """
+        with _mapped():
+            self._client.api.update_container(container_id, restart_policy={"Name": "no"})
+
     def stop(self, container: Container) -> None:
         """Ask a container to end, and see that it does; returns once it has."""
         with _mapped(), contextlib.suppress(ContainerMissingError):

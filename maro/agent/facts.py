@@ -136,6 +136,13 @@ class Replace:
 
 
 @dataclass(frozen=True)
+class TakeOver:
+    """Take a running container's restart policy away: its restarts are the agent's from now on."""
+
+    container: Container
+
+
+@dataclass(frozen=True)
 class SetKillAll:
     """Keep that the whole job is to end, so that agents which start later know."""
 
@@ -167,4 +174,6 @@ class Report:
     is_failure: bool = False
 
 
-Action = Deregister | CountRestart | Close | Start | Replace | SetKillAll | ClearKillAll | Stop | Finish | Report
+Action = (
+    Deregister | CountRestart | Close | Start | Replace | TakeOver | SetKillAll | ClearKillAll | Stop | Finish | Report
+)

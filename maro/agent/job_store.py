@@ -6,6 +6,7 @@
     job:{JOB_ID}:restarts          hash    name -> restarts by the agent
     job:{JOB_ID}:agent             hash    `{name}:counted`, the run that was counted last; `{name}:closed`, the run
                                            after which it stays down; `{name}:given_up`, whether that is why
+    job:{JOB_ID}:agent_in_charge   string  an agent that took the components' restart policies away; expires
     job:{JOB_ID}:kill_all          string  why the whole job is to end
     job:{JOB_ID}:lock:{name}       string  which agent is restarting the component; expires
 
@@ -32,6 +33,7 @@ LOCK_S = 1.0
 """A lock that is not asked for again is free after that: its agent is no more. One that stalls for longer may find that
 another agent has done the same work, which does no harm."""
 _CONTAINERS = "rejoin_component_name_to_container_name"
+_IN_CHARGE = "agent_in_charge"
 _PATIENCE_S = 1.0
 _LEASE_S = 5.0
 """Of the components; for the expiry of what a deregistration writes."""
@@ -168,11 +170,22 @@ class JobStore:
                 return False
         return True
 
-    def renew(self) -> None:
-        """Keep what there is for another term."""
+    def renew(self, *, takes_over: bool = False) -> None:
+        """Keep what there is for another term.
+
+        Args:
+            takes_over: have components know that it is an agent that restarts them.
+        """
         with self._mapped(), self._client.pipeline(transaction=False) as pipe:
             self._renew(pipe)
+            if takes_over:
+                pipe.set(self._key(_IN_CHARGE), self._agent, ex=KEPT_S)
             pipe.execute()
+
+    def has_agent_in_charge(self) -> bool:
+        """Whether an agent has said that it restarts the job's components, instead of restart policies."""
+        with self._mapped():
+            return bool(self._client.exists(self._key(_IN_CHARGE)))
 
     # Registrations.
 
@@ -234,6 +247,25 @@ class JobStore:
             raise
         except (redis.RedisError, OSError, ValueError, AttributeError) as error:
             raise StoreUnavailableError(f"Redis at {self._address} does not answer: {error}") from error
+
+
+def agent_is_in_charge(job: str, redis_address: str) -> bool:
+    """Whether an agent has said that it restarts a job's components; no where there is no answer within a second.
+
+    Args:
+        job: its id.
+        redis_address: host:port or URL.
+    """
+    try:
+        store = JobStore(RedisAddress.parse(redis_address), job, "")
+    except ValueError:
+        return False
+    try:
+        return store.has_agent_in_charge()
+    except StoreUnavailableError:
+        return False
+    finally:
+        store.close()
 
 
 def _settings(details: dict[str, str], component: str) -> RejoinSettings | None:

@@ -23,8 +23,11 @@ import click
     show_default=True,
     help="host:port or URL of the Redis that the job's components meet in.",
 )
+@click.option(
+    "--take-over", is_flag=True, help="Take the restart policies of components away; otherwise those are left alone."
+)
 @click.pass_obj
-def agent(debug: bool, job: str, redis_address: str) -> None:
+def agent(debug: bool, job: str, redis_address: str, take_over: bool) -> None:
     """Start failed components of a job again, and tell their groups of the dead.
 
     Follows the events of the container engine (DOCKER_HOST, by default its local socket) for the containers with the
@@ -47,7 +50,7 @@ def agent(debug: bool, job: str, redis_address: str) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--redis") from error
     try:
-        watcher = Agent(job, address)
+        watcher = Agent(job, address, takes_over=take_over)
     except ImportError as error:
         _fail(debug, f"the agent needs the extra `agent` of maro: pip install 'maro[agent]' ({error})")
     except EngineError as error:

@@ -24,7 +24,10 @@ from maro.utils.exit_code import NON_RESTART_EXIT_CODE, SUCCESS_EXIT_CODE, exit_
 from maro.utils.home import maro_home
 
 EXIT_ZERO_VARIABLE = "MARO_EXIT_ZERO_FOR_DO_NOT_RESTART"
-"""Set to 1 where a restart policy can't tell exit codes apart: "do not restart" then ends with 0."""
+"""Set to 1 where a restart policy can't tell exit codes apart: "do not restart" then ends with 0.
+
+Not if an agent has taken the job's restart policies away: that can, and tells peers what the code means.
+"""
 
 _CONTAINER_MARK = Path("/.dockerenv")
 _MACHINERY = (__file__, runpy.__file__, "<frozen runpy>", importlib.util.__file__, "<frozen importlib.util>")
@@ -71,7 +74,7 @@ def run_component(target: str, args: Sequence[str], debug: bool = False) -> int:
         _print_traceback(error, debug)
         requests.exit_code = exit_code_for(error)
     if requests.exit_code == NON_RESTART_EXIT_CODE and os.environ.get(EXIT_ZERO_VARIABLE) == "1":
-        requests.exit_code = SUCCESS_EXIT_CODE
+        requests.exit_code = _code_for_a_restart_policy(os.environ)
     if requests.asked:
         requests.leave_now()
     flush_streams()
@@ -85,6 +88,16 @@ def container_names(environment: Mapping[str, str], hostname: str, in_container:
         return {}
     names = {"CONTAINER_NAME": hostname, "COMPONENT_NAME": f"{component_type}_proxy_{hostname}"}
     return {variable: name for variable, name in names.items() if not environment.get(variable)}
+
+
+def _code_for_a_restart_policy(environment: Mapping[str, str]) -> int:
+    """What says "do not restart": 0, unless an agent is known to be in charge rather than a restart policy."""
+    job, redis_address = environment.get("JOB_ID"), environment.get("MARO_REDIS")
+    if not job or not redis_address:
+        return SUCCESS_EXIT_CODE
+    from maro.agent.job_store import agent_is_in_charge
+
+    return NON_RESTART_EXIT_CODE if agent_is_in_charge(job, redis_address) else SUCCESS_EXIT_CODE
 
 
 def leave_open_proxies() -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
 from maro.agent.facts import Known, RejoinSettings
-from maro.agent.job_store import LOCK_S, JobStore
+from maro.agent.job_store import LOCK_S, JobStore, agent_is_in_charge
 from maro.communication.observations import NoticeKind
 from maro.communication.redis_store import RedisStore
 from maro.communication.registration import JobDetails, Registration, StoreUnavailableError
 from maro.communication.settings import RedisAddress
 from maro.testbed.redis_server import RedisServer
+from tests.support.programs import ROOT
 from tests.support.waiting import eventually
 
 
@@ -131,15 +136,52 @@ def test_a_dead_components_registration_is_ended_and_a_successors_is_not(
     assert (found.incarnation, found.addresses, has_left) == (new.incarnation, {}, False)
 
 
+def test_components_can_ask_whether_an_agent_restarts_them(agents: tuple[JobStore, JobStore]) -> None:
+    """One that leaves restart policies alone does not say so."""
+    agents[0].renew()
+    assert not agents[1].has_agent_in_charge()
+    agents[0].renew(takes_over=True)
+    assert agents[1].has_agent_in_charge()
+
+
+@pytest.mark.parametrize(("takes_over", "code"), [(False, 0), (True, 64)])
+def test_code_64_stays_64_where_an_agent_is_in_charge(
+    agents: tuple[JobStore, JobStore],
+    address: RedisAddress,
+    group_name: str,
+    tmp_path: Path,
+    takes_over: bool,
+    code: int,
+) -> None:
+    """And is 0 for a restart policy."""
+    # Given a job with an agent
+    agents[0].renew(takes_over=takes_over)
+    # When a component of it asks not to be restarted
+    program = tmp_path / "actor.py"
+    program.write_text("raise SystemExit(64)")
+    variables = {"MARO_EXIT_ZERO_FOR_DO_NOT_RESTART": "1", "JOB_ID": group_name, "MARO_REDIS": str(address)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    command = [sys.executable, "-m", "maro", "component", str(program)]
+    # Then its code says so in the words of who restarts it
+    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == code
+
+
+def test_without_an_answer_no_agent_is_in_charge() -> None:
+    """Nothing is restarted either way."""
+    assert not agent_is_in_charge("job", "localhost:1")
+    assert not agent_is_in_charge("job", "localhost:no port")
+
+
 def test_everything_expires(agents: tuple[JobStore, JobStore], address: RedisAddress, group_name: str) -> None:
     """Nothing stays for long after the last agent."""
     agents[0].count_restart("a", "run", 1)
     agents[0].close_component("a", "run", given_up=False)
     agents[0].set_kill_all("why")
     agents[0].lock("a")
+    agents[0].renew(takes_over=True)
     with redis.Redis(address.host, address.port, protocol=2) as client:
         keys = client.keys(f"job:{group_name}:*")
-        assert len(keys) == 4
+        assert len(keys) == 5
         assert all(client.pttl(key) > 0 for key in keys)
 
 

@@ -25,6 +25,7 @@ from maro.agent.facts import (
     Start,
     Status,
     Stop,
+    TakeOver,
 )
 from maro.agent.states import State
 from maro.communication.observations import NoticeKind
@@ -505,3 +506,19 @@ def test_taking_stock_in_the_middle_of_a_replacement_takes_nothing_for_removed()
     # Then nobody is told that it has left
     assert notices(actions) == []
     assert decisions.state_of("actor_proxy_0") is State.RESTARTING
+
+
+def test_a_restart_policy_is_taken_away_where_that_is_asked_for() -> None:
+    """From components that run; Redis and the agent keep theirs."""
+    # Given an agent that is to take over
+    decisions = Decisions(takes_over=True)
+    policed = container(restarts_itself=True)
+    # When it sees what runs, Then the components' policies go
+    assert TakeOver(policed) in decisions.seen(policed, NOTHING_KNOWN)
+    for one in (container(1), REDIS, AGENT):
+        assert decisions.seen(one, NOTHING_KNOWN) == []
+    # And one that has lost it is restarted by the agent
+    failed = ended(replace(policed, restarts_itself=False), 1)
+    assert Start(failed) in decisions.seen(failed, NOTHING_KNOWN)
+    # And another agent leaves policies alone
+    assert Decisions().seen(policed, NOTHING_KNOWN) == []
