@@ -29,6 +29,8 @@ Run = tuple[str, float]
 """A container's id, and when it was started."""
 _JOB = "${COMPOSE_PROJECT_NAME}"  # for Compose to fill in
 _LABELS = {"maro.testbed": "agent", "maro.job": _JOB}
+INLINE = "written in the Compose file itself"
+_INLINE_AT = "/etc/station/inline"
 _PROGRAM = "/checkout/tests/support/agent_station.py"
 
 
@@ -62,7 +64,11 @@ class AgentTrial:
         self._file = folder / "trial.json"
         options = {"max_rejoin_times": most, "is_remove_failed_container": removal}
         services = {name: _station(name, options, name in fails) for name in names}
-        content = {"services": {"redis": _redis(), **services}, "networks": {"default": {"labels": _LABELS}}}
+        content = {
+            "services": {"redis": _redis(), **services},
+            "networks": {"default": {"labels": _LABELS}},
+            "configs": {"inline": {"content": INLINE}},
+        }
         self._file.write_text(json.dumps(content, indent=1))
         project = f"maro-test-{uuid.uuid4().hex[:10]}"
         variables = {**IMAGES, "RESTART": "no"}
@@ -149,6 +155,16 @@ class AgentTrial:
         said = self._redis_cli("hget", f"job:{self.project.name}:restarts", name)
         return int(said) if said else 0
 
+    def inline_config_of(self, name: str) -> str:
+        """What a component's container has of the config that Compose copies into it."""
+        done = self.project.container(name).container.exec_run(["cat", _INLINE_AT])
+        return done.output.decode()
+
+    def incarnation(self, name: str) -> int:
+        """With which a component is registered; 0 if it is not."""
+        said = self._redis_cli("hget", f"{GROUP}:{TYPE}", name)
+        return int(json.loads(said)["incarnation"]) if said.startswith("{") else 0
+
     def states(self) -> dict[str, str]:
         """Of every container of the project, by the engine's own list."""
         return {container.label: container.state()["Status"] for container in self.project.containers()}
@@ -196,6 +212,7 @@ def _station(name: str, options: Mapping[str, Any], fails: bool) -> dict[str, An
             "STATION": json.dumps({"options": options, "fails": fails}),
         },
         "volumes": [f"{ROOT / 'tests'}:/checkout/tests:ro", "/nameless"],
+        "configs": [{"source": "inline", "target": _INLINE_AT}],
         "mem_limit": "256m",
         "depends_on": {"redis": {"condition": "service_healthy"}},
         "healthcheck": {"disable": True},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,15 @@ def topology(engine: docker.DockerClient, tmp_path: Path) -> Iterator[StartTopol
     """Makes runs of compose files, which end with the test; prints where their logs are."""
     with ExitStack() as runs:
 
-        def make(name: str, count: int, environment: Mapping[str, str] | None = None) -> Topology:
+        def make(
+            name: str, count: int, environment: Mapping[str, str] | None = None, overlays: Sequence[Path] = ()
+        ) -> Topology:
             runs.enter_context(containers(count))
             project = f"maro-test-{uuid.uuid4().hex[:10]}"
             variables = {**IMAGES, "MARO_REPORT": "json", **(environment or {})}
-            made = Topology(ROOT / "compose" / f"{name}.yaml", project, variables, tmp_path / project)
+            made = Topology(
+                ROOT / "compose" / f"{name}.yaml", project, variables, tmp_path / project, overlays=overlays
+            )
             runs.callback(print, f"the logs of {made!r} are in {made.logs}")
             return runs.enter_context(made)
 

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 import docker
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
 from tests.containers.conftest import IMAGES, MARO_IMAGE, REDIS_IMAGE, ROOT, Topology
@@ -101,6 +101,29 @@ class ContainerMember:
         container.start()
         self.is_down = False
 
+    def kill_before_agent(self) -> tuple[str, float]:
+        """SIGKILL, without a look at what comes of it: an agent may be quicker; the run that this ended."""
+        container = self.container
+        run = container.container.id, container.started_at_s
+        self.is_down = True
+        container.container.kill()
+        return run
+
+    def await_back(self, before: tuple[str, float]) -> None:
+        """Wait until an agent has started it again, after that run."""
+
+        def is_back() -> bool:
+            found = self._project.containers(self.name)
+            try:
+                return (
+                    len(found) == 1 and found[0].is_running and (found[0].container.id, found[0].started_at_s) != before
+                )
+            except NotFound:  # it was replaced meanwhile
+                return False
+
+        eventually(is_back, WITHIN_S, lambda: f"{self!r} back; the agent:\n{self._project.container('agent').log()}")
+        self.is_down = False
+
     def leave(self) -> None:
         """Have it leave the group, and see that it does so in peace."""
         self.is_down = True
@@ -127,15 +150,25 @@ class ContainerTrial(JournalWatch):
         engine: that runs them.
         folder: for the journals and logs; the containers see it.
         network: of that name; None for one that Compose makes.
+        removal: None where there is no agent; else whether the agent replaces what has failed.
     """
 
-    def __init__(self, engine: docker.DockerClient, folder: Path, network: str | None = None) -> None:
+    def __init__(
+        self,
+        engine: docker.DockerClient,
+        folder: Path,
+        network: str | None = None,
+        *,
+        removal: bool | None = None,
+    ) -> None:
         super().__init__(folder)
         self._engine = engine
         self._folder = folder
         self._file = folder / "delivery.json"
         name = f"maro-test-{uuid.uuid4().hex[:10]}"
-        self.project = Topology(self._file, name, IMAGES, folder / "logs")
+        self._removal = removal
+        overlays = [] if removal is None else [ROOT / "compose" / "agent.yaml"]
+        self.project = Topology(self._file, name, IMAGES, folder / "logs", overlays=overlays)
         self._services: dict[str, Any] = {"redis": _redis_service()}
         self._members: list[ContainerMember] = []
         self._networks = {"default": {"name": network, "external": True} if network else {"labels": _LABELS}}
@@ -174,7 +207,8 @@ class ContainerTrial(JournalWatch):
             for number, (do, arguments) in enumerate(commands, start=1)
         ]
         (home / "commands").write_text("".join(f"{line}\n" for line in lines))
-        arguments = json.dumps({"options": OPTIONS, "managed": True, "in_child": False})
+        options = {**OPTIONS, "is_remove_failed_container": bool(self._removal)}
+        arguments = json.dumps({"options": options, "managed": True, "in_child": False})
         self._services[name] = {
             "image": MARO_IMAGE,
             "init": True,
@@ -189,18 +223,29 @@ class ContainerTrial(JournalWatch):
                 "MARO_PEERS": ",".join(f"{kind}={count}" for kind, count in peers.items()),
                 "HOME": f"{_FOLDER}/home/{name}",
                 "PYTHONPATH": _CHECKOUT,
+                **({} if self._removal is None else {"JOB_ID": self.project.name}),
             },
             "volumes": [f"{ROOT / 'tests'}:{_CHECKOUT}/tests:ro", f"{self._folder}:{_FOLDER}"],
             "depends_on": {"redis": {"condition": "service_healthy"}},
             "healthcheck": {"disable": True},  # nobody asks; each check is a process more
             "sysctls": {"net.ipv4.ip_local_port_range": f"{ports[0]} {ports[1]}"} if ports else {},
-            "labels": _LABELS,
+            "labels": {**_LABELS, **self._agent_labels()},
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
         }
         member = ContainerMember(name, component_type, self.project)
         self._members.append(member)
         return member
+
+    def _agent_labels(self) -> dict[str, str]:
+        if self._removal is None:
+            return {}
+        return {
+            "maro.job": self.project.name,
+            "maro.rejoin.enable": "1",
+            "maro.rejoin.max-restart-times": str(OPTIONS["max_rejoin_times"]),
+            "maro.is-remove-failed-container": str(int(self._removal)),
+        }
 
     def up(self) -> None:
         """Start everything; does not wait until they have joined."""

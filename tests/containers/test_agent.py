@@ -15,9 +15,11 @@ import docker
 import pytest
 
 from maro.testbed.compose_project import ServiceContainer
-from tests.containers.agent_trial import AgentTrial
+from tests.containers.agent_trial import INLINE, AgentTrial
 from tests.containers.conftest import WITHIN_S
+from tests.containers.delivery_trial import ContainerTrial
 from tests.support.container_budget import containers
+from tests.support.journals import ACCEPTED, RECEIVED
 from tests.support.waiting import eventually
 
 MEMORY = -1
@@ -32,9 +34,11 @@ def trial(engine: docker.DockerClient, tmp_path: Path) -> Iterator[StartTrial]:
 
         def make(**options: Any) -> AgentTrial:
             names, agents = options.get("names", "abc"), options.get("agents", 1)
+            starts = options.pop("starts", True)
             runs.enter_context(containers(len(names) + agents + 1))
             made = runs.enter_context(AgentTrial(engine, tmp_path, **options))
-            made.up() if not options.get("fails") else made.project.up()
+            if starts:
+                made.up() if not options.get("fails") else made.project.up()
             return made
 
         yield make
@@ -44,7 +48,7 @@ def identity(container: ServiceContainer) -> dict[str, Any]:
     """What has to be the same of a container and the one in its place, by the engine's own words."""
     attributes = container.container.attrs
     config, host = attributes["Config"], attributes["HostConfig"]
-    ours = ("maro.replaces",)
+    ours = ("maro.replaces", "maro.copied-files")
     networks = attributes["NetworkSettings"]["Networks"]
     return {
         "name": attributes["Name"],
@@ -67,6 +71,7 @@ def test_what_is_killed_comes_back_and_what_is_stopped_stays_down(trial: StartTr
     # Given three components
     made = trial(removal=removal)
     was = identity(made.project.container("a"))
+    assert made.inline_config_of("a") == INLINE
 
     # When one is killed
     before = made.kill("a")
@@ -77,6 +82,7 @@ def test_what_is_killed_comes_back_and_what_is_stopped_stays_down(trial: StartTr
     made.await_all_together()
     assert (after.container.id == before[0]) is not removal
     assert identity(made.project.container("a")) == was
+    assert made.inline_config_of("a") == INLINE
     assert made.restarts("a") == 1
     assert after.container.name in made.project.compose("ps", "--format", "{{.Name}}").split()
     assert '"peers"' in made.project.compose("logs", "a")
@@ -96,6 +102,7 @@ def test_what_is_killed_comes_back_and_what_is_stopped_stays_down(trial: StartTr
     made.await_back("a", killed)
     made.await_all_together()
     assert made.restarts("a") == 3
+    assert made.inline_config_of("a") == INLINE
 
     # When another one is stopped, and a third is killed after that
     stopped = made.project.container("b")
@@ -203,6 +210,49 @@ def test_a_component_that_fails_before_it_joins_is_restarted_as_its_labels_say(t
     failing = made.project.container("a")
     assert failing.log().count("RuntimeError: told to fail") == 3
     assert made.restarts("a") == 2
+
+
+@pytest.mark.parametrize("removal", [False, True], ids=["restarted", "replaced"])
+def test_what_is_killed_while_it_joins_comes_back(trial: StartTrial, removal: bool) -> None:
+    """Registered, and waiting for its peers."""
+    # Given a component whose peers are not there yet
+    made = trial(removal=removal, names="ab", starts=False)
+    made.project.up("redis", "agent", "a")
+    first = eventually(lambda: made.incarnation("a"), WITHIN_S, made.account)
+
+    # When it is killed, then it comes back, and joins anew
+    made.await_back("a", made.kill("a"))
+    eventually(lambda: made.incarnation("a") > first, WITHIN_S, made.account)
+    assert made.restarts("a") == 1
+
+    # And when its peers come, it has met them
+    made.project.up("--no-recreate")
+    made.await_all_together()
+
+
+@pytest.mark.parametrize("removal", [False, True], ids=["restarted", "replaced"])
+def test_with_the_message_cache_on_no_message_is_lost_by_kills_that_an_agent_answers(
+    engine: docker.DockerClient, tmp_path: Path, removal: bool
+) -> None:
+    """They flow all the while, and the sender's peer is away now and then."""
+    count = 3000
+    with containers(4), ContainerTrial(engine, tmp_path, removal=removal) as run:
+        # Given a stream of messages
+        source = run.member("source", {"sink": 1}, ("stream", {"to": ["sink"], "count": count, "rate": 300}))
+        sink = run.member("sink", {"source": 1}, ("consume", {}))
+        run.up()
+
+        # When their receiver is killed again and again, and started by the agent each time
+        for share in (0.2, 0.4, 0.6):
+            run.await_count(RECEIVED, int(share * count), sink.name)
+            sink.await_back(sink.kill_before_agent())
+        assert run.journals.count(RECEIVED, sink.name) < count
+
+        # Then all arrive, and what is promised for each is kept
+        run.await_count(ACCEPTED, count, source.name)
+        run.await_all_finished()
+        run.end()
+        run.assert_delivered()
 
 
 def test_with_redis_away_and_out_of_memory_and_the_job_taken_down(trial: StartTrial) -> None:
