@@ -238,7 +238,8 @@ def test_with_the_message_cache_on_no_message_is_lost_by_kills_that_an_agent_ans
     count = 3000
     with containers(4), ContainerTrial(engine, tmp_path, removal=removal) as run:
         # Given a stream of messages
-        source = run.member("source", {"sink": 1}, ("stream", {"to": ["sink"], "count": count, "rate": 300}))
+        stream = ("stream", {"to": ["sink"], "count": count, "rate": 300})
+        source = run.member("source", {"sink": 1}, stream, ("listen", {}))
         sink = run.member("sink", {"source": 1}, ("consume", {}))
         run.up()
 
