@@ -17,6 +17,7 @@ SCRIPTS = (
     "scripts/bench",
     "scripts/engine",
     "scripts/matrix",
+    "scripts/recovery",
     "scripts/simulate",
 )
 
