@@ -200,10 +200,23 @@ class Engine:
         found = []
         for path in inline_files.candidates(described, self._client.api.diff(described["Id"])):
             with contextlib.suppress(NotFound):  # a link that leads nowhere
-                _, stat = self._client.api.get_archive(described["Id"], path)
-                if inline_files.was_copied(described, path, stat):
+                if inline_files.was_copied(described, path, self._stat(described["Id"], path)):
                     found.append(path)
         return found
+
+    def _stat(self, container_id: str, path: str) -> dict[str, Any]:
+        """What the engine says of a file in a container, without its content.
+
+        The package has no call for that. An archive that nobody reads is none: the engine keeps the container locked
+        for as long, and every later call for it waits.
+        """
+        from docker.utils import decode_json_header
+
+        api = self._client.api
+        with api.head(api._url("/containers/{0}/archive", container_id), params={"path": path}) as response:
+            api._raise_for_status(response)
+            stat: dict[str, Any] = decode_json_header(response.headers["X-Docker-Container-Path-Stat"])
+            return stat
 
     def _copy(self, paths: list[str], old_id: str, new_id: str) -> None:
         """Copy files from a container into one that has not been started."""
