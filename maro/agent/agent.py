@@ -212,8 +212,8 @@ class Agent:
 
     def _restart_if_still_down(self, component: str, container_id: str, restart: Callable[[], None]) -> None:
         """The other agent has had its time, or is no more."""
-        if not self._decisions.is_restarting(component):
-            return
+        if not self._decisions.is_restarting(component, container_id):
+            return  # it is back, or has ended once more since
         try:
             runs = self._engine.is_running(component)
         except EngineError:

@@ -45,6 +45,12 @@ class Component:
     refused: bool = False
     """Why the next attempt waits: the engine refused the last one, rather than did not answer."""
 
+    def is_restarted_from(self, container_id: str) -> bool:
+        """Whether what is restarted now is that container, not one that came after it."""
+        if self.state is not State.RESTARTING or self.container is None:
+            return False
+        return container_id in (self.container.id, _replacement(self.container, self.name).failed_id)
+
     def learn(self, known: Known) -> None:
         """Take in what Redis holds of it."""
         self.restarts = max(self.restarts, known.restarts)

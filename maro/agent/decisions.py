@@ -51,9 +51,10 @@ class Decisions:
         found = self._components.get(component)
         return found.state if found else None
 
-    def is_restarting(self, component: str) -> bool:
-        """Whether this agent has decided to restart it, and has not seen it run since."""
-        return self.state_of(component) is State.RESTARTING
+    def is_restarting(self, component: str, container_id: str) -> bool:
+        """Whether this agent has decided to restart it after that container's end, and has not seen it run since."""
+        found = self._components.get(component)
+        return found is not None and found.is_restarted_from(container_id)
 
     @property
     def is_killing(self) -> bool:

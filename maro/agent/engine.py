@@ -153,7 +153,9 @@ class Engine:
                 new_id = self._make_successor(failed, component)
                 with contextlib.suppress(ContainerMissingError):
                     self._remove(failed_id)
-            self._client.api.start(new_id)
+            # Another agent may have started it long ago: if it has ended since, that is for those who saw its end.
+            if self._inspect(new_id)["State"]["Status"] == "created":
+                self._client.api.start(new_id)
 
     def _make_successor(self, failed: description.Description, component: str) -> str:
         """A container like the failed one, which has its name; the id."""

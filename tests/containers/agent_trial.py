@@ -45,6 +45,7 @@ class AgentTrial:
         most: restarts of a name.
         agents: how many.
         fails: the components that fail before they join.
+        socket: what the agents take for the engine's socket; None for its own.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class AgentTrial:
         most: int = 5,
         agents: int = 1,
         fails: str = "",
+        socket: Path | None = None,
     ) -> None:
         self._engine = engine
         self._agents = agents
@@ -71,7 +73,7 @@ class AgentTrial:
         }
         self._file.write_text(json.dumps(content, indent=1))
         project = f"maro-test-{uuid.uuid4().hex[:10]}"
-        variables = {**IMAGES, "RESTART": "no"}
+        variables = {**IMAGES, "RESTART": "no", **({"DOCKER_SOCKET": str(socket)} if socket else {})}
         self.project = Topology(self._file, project, variables, folder / "logs", overlays=[OVERLAY])
 
     def up(self) -> None:

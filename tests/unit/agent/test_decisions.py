@@ -218,7 +218,7 @@ def test_a_start_that_fails_is_tried_again_with_longer_pauses_until_the_budget_i
     decisions.seen(ended(one, 137), NOTHING_KNOWN)
     now_s, pauses_s = 1000.0, []
     # When starting fails again and again
-    while decisions.is_restarting(one.component or ""):
+    while decisions.is_restarting(one.component or "", one.id):
         decisions.start_failed(one.component or "", "port is taken", now_s)
         due_s = decisions.next_due_s()
         assert due_s is not None
@@ -327,6 +327,33 @@ def test_a_replacement_that_was_begun_is_gone_on_with() -> None:
         assert [action for action in actions if isinstance(action, Replace)] == [
             Replace(failed.id, failed.component or "")
         ]
+
+
+def test_a_restart_that_waited_for_another_agent_is_over_once_a_later_container_has_ended() -> None:
+    """It would start that one, which is being replaced in its turn."""
+    # Given a component that is being replaced by two agents, this one waiting for the other
+    first = container(labelled=ALWAYS_ANEW)
+    name = first.component or ""
+    decisions = watching(first)
+    decisions.seen(ended(first, 137), NOTHING_KNOWN)
+    assert decisions.is_restarting(name, first.id)
+
+    # When the other one has replaced it, and the new container has ended as well
+    second = successor(first, status=Status.RUNNING, started_at_s=112.0)
+    decisions.replaced(first.id, second, NOTHING_KNOWN)
+    decisions.seen(ended(second, 137), NOTHING_KNOWN)
+
+    # Then it is restarted from the second one, not from the first any more
+    assert decisions.is_restarting(name, second.id)
+    assert not decisions.is_restarting(name, first.id)
+
+
+def test_a_replacement_that_was_begun_is_still_one_of_the_failed_container() -> None:
+    """Its new container was made, and never started."""
+    failed = ended(container(labelled=ALWAYS_ANEW), 137)
+    made = successor(failed)
+    decisions, _ = stock(made, known=Known(restarts=1, counted_run=failed.run))
+    assert decisions.is_restarting(made.component or "", failed.id)
 
 
 def test_a_container_that_compose_has_made_and_not_started_is_none_of_the_agents_business() -> None:
