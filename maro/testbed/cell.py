@@ -1,8 +1,8 @@
 """One cell of the matrix: a topology run once in containers, under conditions that the cell names, and judged.
 
-Undisturbed it has to reach its verified end. Where containers are started again when they crash, one is crashed as soon
-as the work is under way; then it must be started again, be back in its group under its name, and the topology must
-reach its verified end all the same.
+Undisturbed it has to reach its verified end. Where containers are started again when they crash, by a restart policy or
+by an agent, one is crashed as soon as the work is under way; then it must be started again (or, with an agent and
+removal, be replaced), be back in its group under its name, and the topology must reach its verified end all the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from maro.testbed.compose_project import (
     ServiceContainer,
     remove_projects,
 )
-from maro.testbed.topology import Topology
+from maro.testbed.topology import AGENT_OVERLAY, Topology
+from maro.utils.deployment import packaged_files
 
 NEVER = "no"
 """The restart policy that starts nothing again."""
@@ -47,6 +48,10 @@ class Cell:
     """The restart policy of all containers, as Compose writes it."""
     size: int
     """How many containers the service has whose containers may crash."""
+    agent: bool = False
+    """Whether an agent starts crashed containers again, rather than the restart policy."""
+    removal: bool = False
+    """Whether that one replaces them by new ones."""
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in self.dimensions.items())
@@ -54,7 +59,13 @@ class Cell:
     @property
     def dimensions(self) -> dict[str, str]:
         """What tells it from other cells, for people, by the names of the matrix's dimensions."""
-        return {"topology": self.topology.name, "restart": self.restart, "size": str(self.size)}
+        return {
+            "topology": self.topology.name,
+            "restart": self.restart,
+            "size": str(self.size),
+            "agent": _on_or_off(self.agent),
+            "removal": _on_or_off(self.removal),
+        }
 
     @property
     def variables(self) -> dict[str, str]:
@@ -63,18 +74,21 @@ class Cell:
             "RESTART": self.restart,
             "MAIN_RESTART": self.restart,
             self.topology.size_variable: str(self.size),
+            "REMOVAL": str(int(self.removal)),
             "MARO_REPORT": "json",
         }
 
     @property
     def slug(self) -> str:
         """A name of it for files."""
-        return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(self.dimensions.values())).strip("-").lower()
+        extras = [name for name, is_on in (("agent", self.agent), ("removal", self.removal)) if is_on]
+        words = [self.topology.name, self.restart, str(self.size), *extras]
+        return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(words)).strip("-").lower()
 
     @property
     def has_crash(self) -> bool:
         """Whether a container is crashed."""
-        return self.restart != NEVER
+        return self.agent or self.restart != NEVER
 
 
 class Verdict(enum.Enum):
@@ -143,7 +157,9 @@ class CellRun:
         cell = self.cell
         with (
             self._noting(),
-            ComposeProject(cell.topology.file, self.project_name, cell.variables, self.logs) as project,
+            ComposeProject(
+                cell.topology.file, self.project_name, cell.variables, self.logs, overlays=_overlays(cell)
+            ) as project,
         ):
             with self._noting():
                 self._judge(project)
@@ -192,6 +208,8 @@ class CellRun:
             self._crash_one(project)
         self._until(project, "the verified end", lambda: self._has_ended(project))
         self._check_nobody_fell(project)
+        if self.cell.agent:
+            self._check_restarts_by_agent(project)
         for container in project.containers(self.cell.topology.verdict):
             reports = container.reports()
             if not reports or reports[-1].get("event") != "finished":
@@ -212,6 +230,13 @@ class CellRun:
                 f"there are {len(crashable)} containers of {topology.crash}, although {topology.size_variable} is "
                 f"{cell.size}: let its replicas be that variable"
             )
+        if cell.agent:
+            self._until(
+                project,
+                "the agent to be in charge",
+                lambda: all(one.restart_policy == NEVER for one in project.containers(topology.crash)),
+            )
+            return
         for container in crashable:
             if container.restart_policy != cell.restart:
                 raise CellFailure(
@@ -229,24 +254,40 @@ class CellRun:
         first_at_s = victim.started_at_s
         crashed_at_s = time.time()
         victim.crash()
-        # Not whether it runs, which the engine says of a container as well that is about to be started.
-        self._until(project, f"{victim.label} started again", lambda: victim.started_at_s > first_at_s)
-        started_at_s = victim.started_at_s
+        successor = self._await_restart(project, victim, first_at_s)
+        started_at_s = successor.started_at_s
 
         def is_back() -> bool:
             # Whoever was named before has to be named again: that says more than its health does.
             if victim.component in known:
                 return _ready_at(self._reports(project)).get(victim.component, 0.0) >= started_at_s
-            if not victim.health:
+            if not successor.health:
                 raise CellFailure(
                     f"nothing tells whether {victim.label} is back in the group: no report has named it as ready, and "
                     "it has no health check"
                 )
-            return victim.health == "healthy"
+            return successor.health == "healthy"
 
         self._until(project, f"{victim.label} back in the group as {victim.component}", is_back)
         back_at_s = _ready_at(self._reports(project)).get(victim.component) or time.time()
         self._back_s = back_at_s - crashed_at_s
+
+    def _await_restart(self, project: ComposeProject, victim: ServiceContainer, first_at_s: float) -> ServiceContainer:
+        """Wait until what was crashed has been started again; the container that it runs in now."""
+        found: list[ServiceContainer] = []
+
+        def is_started() -> bool:
+            found[:] = [one for one in project.containers(victim.service) if one.label == victim.label]
+            # Not whether it runs, which the engine says of a container as well that is about to be started.
+            return len(found) == 1 and found[0].started_at_s > first_at_s
+
+        self._until(project, f"{victim.label} started again", is_started)
+        if (found[0].container.id != victim.container.id) is not self.cell.removal:
+            raise CellFailure(
+                f"{victim.label} was {'started again' if self.cell.removal else 'replaced'}, although removal is "
+                f"{_on_or_off(self.cell.removal)}"
+            )
+        return found[0]
 
     # How that is seen.
 
@@ -256,11 +297,13 @@ class CellRun:
         while True:
             if self._stop.is_set():
                 raise Interrupted
-            # Before the look, so that the last word of those that end counts.
-            has_ended = self._has_ended(project)
-            if has_happened():
-                return
-            self._check_nobody_fell(project)
+            has_ended = False
+            with _absence_ignored():
+                # Before the look, so that the last word of those that end counts.
+                has_ended = self._has_ended(project)
+                if has_happened():
+                    return
+                self._check_nobody_fell(project)
             if has_ended:
                 raise CellFailure(f"it ended before there was {what}")
             if self._is_late():
@@ -270,15 +313,27 @@ class CellRun:
     def _check_nobody_fell(self, project: ComposeProject) -> None:
         """Nobody may have failed but the one that was crashed, and that one once."""
         for container in project.containers():
-            code = container.exit_code
-            if code:
-                raise CellFailure(f"{container.label} ended with code {code}; {_last_words(container)}")
             is_victim = self._victim is not None and container.label == self._victim.label
+            code = container.exit_code
+            # Until an agent has started it again, its end is that of the crash.
+            if code and not (is_victim and self.cell.agent):
+                raise CellFailure(f"{container.label} ended with code {code}; {_last_words(container)}")
             if container.restarts > is_victim:
                 raise CellFailure(
                     f"{container.label} failed{' again' if is_victim else ''}, though nothing was done to it, and was "
                     f"started again; {_last_words(container)}"
                 )
+
+    def _check_restarts_by_agent(self, project: ComposeProject) -> None:
+        """By its own account an agent has started again what was crashed, once, and nothing else."""
+        asked = project.container("redis").container.exec_run(
+            ["redis-cli", "--raw", "hgetall", f"job:{self.project_name}:restarts"]
+        )
+        words = asked.output.decode().split()
+        counted = dict(zip(words[::2], words[1::2], strict=True))
+        expected = {self._victim.component: "1"} if self._victim is not None else {}
+        if counted != expected:
+            raise CellFailure(f"the agent has restarted {counted or 'nothing'}, although it had to restart {expected}")
 
     def _has_ended(self, project: ComposeProject) -> bool:
         """Whether everybody has ended whose end is the verdict."""
@@ -292,6 +347,23 @@ class CellRun:
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._deadline
+
+
+def _overlays(cell: Cell) -> list[Path]:
+    return [packaged_files(Path(__file__).resolve().parents[1]) / "compose" / AGENT_OVERLAY] if cell.agent else []
+
+
+def _on_or_off(is_on: bool) -> str:
+    return "on" if is_on else "off"
+
+
+@contextmanager
+def _absence_ignored() -> Iterator[None]:
+    """An agent may remove a container while it is looked at: the next look finds the one in its place."""
+    from docker.errors import NotFound
+
+    with suppress(NotFound):
+        yield
 
 
 def _has_progress(reports: list[dict[str, Any]]) -> bool:

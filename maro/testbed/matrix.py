@@ -1,4 +1,6 @@
-"""The matrix: every topology, under every restart policy, in several sizes; each cell run in containers and judged.
+"""The matrix: every topology, under every restart policy, in several sizes, with an agent and without.
+
+Each cell is run in containers, and judged.
 
 `python -m maro.testbed.matrix`, or `scripts/matrix`, which sets up what it needs.
 """
@@ -27,6 +29,7 @@ from maro.testbed.topology import Topology, TopologyError, read_topology, shippe
 
 SIZES = (2, 4)
 RESTARTS = (NEVER, "on-failure:10")
+SWITCHES = {"off": False, "on": True}
 
 EXIT_FAILED = 1
 EXIT_NO_ENGINE = 3
@@ -99,12 +102,22 @@ class Matrix:
         write_junit(self._junit, "maro.matrix", [junit_case(outcome) for outcome in self.outcomes])
 
 
-def cells_of(topologies: Sequence[Topology], restarts: Sequence[str], sizes: Sequence[int]) -> list[Cell]:
-    """All combinations, each once; sizes that are too small for a topology become the smallest that is not."""
+def cells_of(
+    topologies: Sequence[Topology],
+    restarts: Sequence[str],
+    sizes: Sequence[int],
+    agents: Sequence[bool] = (False, True),
+    removals: Sequence[bool] = (False, True),
+) -> list[Cell]:
+    """All combinations that differ, each once.
+
+    Sizes that are too small for a topology become the smallest that is not; without an agent nobody removes anything.
+    """
+    combinations = itertools.product(topologies, restarts, sizes, agents, removals)
     return list(
         dict.fromkeys(
-            Cell(topology, restart, max(size, topology.least_size))
-            for topology, restart, size in itertools.product(topologies, restarts, sizes)
+            Cell(topology, restart, max(size, topology.least_size), agent, agent and removal)
+            for topology, restart, size, agent, removal in combinations
         )
     )
 
@@ -205,6 +218,24 @@ def _signals_set(event: threading.Event) -> Iterator[None]:
     metavar="N",
     help="Containers of the service whose containers may crash; a mesh has at least 3; may be repeated.",
 )
+@click.option(
+    "--agent",
+    "agents",
+    multiple=True,
+    type=click.Choice(list(SWITCHES)),
+    default=tuple(SWITCHES),
+    show_default=True,
+    help="Whether an agent starts crashed containers again, whatever their policy is; may be repeated.",
+)
+@click.option(
+    "--removal",
+    "removals",
+    multiple=True,
+    type=click.Choice(list(SWITCHES)),
+    default=tuple(SWITCHES),
+    show_default=True,
+    help="Whether the agent replaces them by new ones; may be repeated.",
+)
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="How many cells run at once.")
 @click.option(
     "--timeout",
@@ -235,16 +266,19 @@ def main(
     files: tuple[Path, ...],
     restarts: tuple[str, ...],
     sizes: tuple[int, ...],
+    agents: tuple[str, ...],
+    removals: tuple[str, ...],
     jobs: int,
     timeout_s: float,
     junit: Path,
     logs: Path,
     only_list: bool,
 ) -> None:
-    """Run topologies in containers, under several restart policies and in several sizes.
+    """Run topologies in containers, under several restart policies, in several sizes, with an agent and without.
 
-    With the policy `no` a topology has to reach its verified end undisturbed. With the others, one container is crashed
-    while the work is going on; it has to come back under its name, and the end has to be reached all the same.
+    With the policy `no` and no agent a topology has to reach its verified end undisturbed. Else one container is
+    crashed while the work is going on; it has to come back under its name, in its container or (with an agent and
+    removal) in a new one, and the end has to be reached all the same.
 
     Variables of the compose files that the matrix does not set, such as SEED, come from the environment.
 
@@ -252,7 +286,13 @@ def main(
     The exit code is 0 if all cells passed, 1 if one did not, 2 for a wrong
     command line, 3 without a container engine, and 130 after an interruption.
     """
-    cells = cells_of(_chosen(names, files), restarts, sizes)
+    cells = cells_of(
+        _chosen(names, files),
+        restarts,
+        sizes,
+        [SWITCHES[word] for word in agents],
+        [SWITCHES[word] for word in removals],
+    )
     if only_list:
         for cell in cells:
             click.echo(str(cell))

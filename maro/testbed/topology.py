@@ -5,10 +5,10 @@
       crash: worker      # a service whose containers may crash at any time
       size: WORKERS      # the variable that says how many of these there are
 
-The file also takes the variables `RESTART`, the restart policy of what may crash, `MAIN_RESTART`, that of the rest, and
-`MARO_REPORT`: with `json` the service of the verdict prints its reports as lines of JSON, each with an `event`:
-`progress` as the work goes on; `ready` with the name (`who`) of a peer that has come or come back, and when that was
-(`at`, in seconds of the epoch); and `finished`.
+The file also takes the variables `RESTART`, the restart policy of what may crash, `MAIN_RESTART`, that of the rest,
+`REMOVAL`, whether an agent replaces what failed (1 or 0), and `MARO_REPORT`: with `json` the service of the verdict
+prints its reports as lines of JSON, each with an `event`: `progress` as the work goes on; `ready` with the name (`who`)
+of a peer that has come or come back, and when that was (`at`, in seconds of the epoch); and `finished`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import yaml
 from maro.utils.deployment import packaged_files
 
 BLOCK = "x-maro"
-OVERLAYS = ("agent.yaml",)
+AGENT_OVERLAY = "agent.yaml"
+OVERLAYS = (AGENT_OVERLAY,)
 """Files that are no topologies, but change one."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -21,8 +21,8 @@ from tests.support.waiting import eventually
 
 MATRIX = [sys.executable, "-m", "maro.testbed.matrix"]
 PARAMETER_SERVER = (ROOT / "compose" / "parameter-server.yaml").read_text()
-CONTAINERS = 4
-"""Of a parameter server with two workers: these, the server, and Redis."""
+CONTAINERS = 5
+"""Of a parameter server with two workers: these, the server, Redis, and in some cells an agent."""
 WITHIN_S = 700.0
 
 
@@ -76,7 +76,7 @@ def projects_left(engine: docker.DockerClient, folder: Path) -> list[str]:
 def test_a_cell_with_a_crash_passes(tmp_path: Path) -> None:
     """A worker is crashed, comes back, and the end is reached."""
     # Given a topology, When it is run where containers are started again
-    arguments = ("--topology", "parameter-server", "--restart", "on-failure", "--size", "2")
+    arguments = ("--topology", "parameter-server", "--restart", "on-failure", "--size", "2", "--agent", "off")
     code, output = run(tmp_path, *arguments)
 
     # Then it passes, one worker was crashed, and the results say so
@@ -84,12 +84,32 @@ def test_a_cell_with_a_crash_passes(tmp_path: Path) -> None:
     assert "1 passed" in output
     result = case(tmp_path)
     assert result.get("classname") == "maro.matrix.parameter-server"
-    assert result.get("name") == "restart on-failure, size 2"
+    assert result.get("name") == "restart on-failure, size 2, agent off, removal off"
     assert result.find("failure") is None
     crashed = re.fullmatch(r"crashed: worker-[12], back in ([0-9.]+) s", result.findtext("system-out") or "")
     assert crashed is not None and float(crashed[1]) > 0
     # And no logs are kept
     assert list((tmp_path / "logs").iterdir()) == []
+
+
+@pytest.mark.parametrize("removal", ["off", "on"])
+def test_a_cell_with_a_crash_that_an_agent_answers_passes(tmp_path: Path, removal: str) -> None:
+    """A worker is crashed, comes back in its container or in a new one, and the end is reached."""
+    arguments = ("--topology", "parameter-server", "--size", "2", "--agent", "on", "--removal", removal)
+    code, output = run(tmp_path, *arguments, "--restart", "on-failure")
+    assert code == 0, output
+    assert case(tmp_path).get("name") == f"restart on-failure, size 2, agent on, removal {removal}"
+    assert "back in" in (case(tmp_path).findtext("system-out") or "")
+
+
+def test_an_agent_that_does_not_do_what_the_cell_says_fails_it(tmp_path: Path) -> None:
+    """Workers that never told that they are to be replaced are started again."""
+    file = changed(tmp_path, 'MARO_REMOVE_FAILED_CONTAINER: "${REMOVAL:-0}"', 'MARO_REMOVE_FAILED_CONTAINER: "0"')
+    code, output = run(
+        tmp_path, "--file", str(file), "--size", "2", "--agent", "on", "--removal", "on", "--restart", "no"
+    )
+    assert code == 1, output
+    assert re.search("worker-[12] was started again, although removal is on", output)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +131,7 @@ def test_a_cell_that_can_not_pass_fails(
     file = changed(tmp_path, before, after)
 
     # When it is run
-    code, output = run(tmp_path, "--file", str(file), "--restart", restart, "--size", "2")
+    code, output = run(tmp_path, "--file", str(file), "--restart", restart, "--size", "2", "--agent", "off")
 
     # Then that has failed for this reason, and not because time was up
     assert code == 1, output
@@ -131,7 +151,9 @@ def test_a_cell_without_an_end_is_ended(engine: docker.DockerClient, tmp_path: P
     """A server that waits for a third worker waits for ever; its time is up before."""
     # Given a compose file whose server expects one worker more than there are, When it is run
     file = changed(tmp_path, "MARO_PEERS: worker=${WORKERS:-4}", "MARO_PEERS: worker=3")
-    code, output = run(tmp_path, "--file", str(file), "--restart", "no", "--size", "2", "--timeout", "25")
+    code, output = run(
+        tmp_path, "--file", str(file), "--restart", "no", "--size", "2", "--agent", "off", "--timeout", "25"
+    )
 
     # Then it has failed because its time was up
     assert code == 1, output
@@ -145,7 +167,7 @@ def test_an_interrupted_matrix_leaves_nothing_behind(
 ) -> None:
     """Its containers are removed, and the results name the cells that were not run."""
     # Given a cell that runs
-    command = [*MATRIX, *places(tmp_path), "--topology", "parameter-server", "--restart", "no"]
+    command = [*MATRIX, *places(tmp_path), "--topology", "parameter-server", "--restart", "no", "--agent", "off"]
     with containers(CONTAINERS), started(command, tmp_path, IMAGES) as matrix:
         eventually(lambda: has_containers(engine, matrix, tmp_path), 120.0, matrix.output)
 

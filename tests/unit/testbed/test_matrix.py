@@ -96,7 +96,7 @@ def test_a_compose_file_that_does_not_fit_is_refused(tmp_path: Path, before: str
 
 def test_the_cells_are_all_combinations() -> None:
     """Given three dimensions, each combination is one cell, in order."""
-    cells = cells_of([STAR], ["no", "on-failure"], [1, 2])
+    cells = cells_of([STAR], ["no", "on-failure"], [1, 2], [False])
     assert [(cell.restart, cell.size) for cell in cells] == [
         ("no", 1),
         ("no", 2),
@@ -105,9 +105,21 @@ def test_the_cells_are_all_combinations() -> None:
     ]
 
 
+def test_removal_is_a_matter_of_cells_with_an_agent() -> None:
+    """Given both with and without, there is one cell without an agent, and two with one, which crash something."""
+    cells = cells_of([STAR], ["no"], [2])
+    assert [(cell.agent, cell.removal, cell.has_crash) for cell in cells] == [
+        (False, False, False),
+        (True, False, True),
+        (True, True, True),
+    ]
+    assert [cell.slug for cell in cells] == ["star-no-2", "star-no-2-agent", "star-no-2-agent-removal"]
+    assert cells[2].variables["REMOVAL"] == "1"
+
+
 def test_where_the_judged_may_crash_two_are_left() -> None:
     """Given a topology of one kind of nodes, the smallest size is three, and no cell comes twice."""
-    assert [cell.size for cell in cells_of([RING], ["no"], [1, 2, 3, 5])] == [3, 5]
+    assert [cell.size for cell in cells_of([RING], ["no"], [1, 2, 3, 5], [False])] == [3, 5]
 
 
 def test_a_cell_sets_the_variables_of_its_compose_file() -> None:
@@ -116,6 +128,7 @@ def test_a_cell_sets_the_variables_of_its_compose_file() -> None:
         "RESTART": "on-failure:10",
         "MAIN_RESTART": "on-failure:10",
         "SPOKES": "4",
+        "REMOVAL": "0",
         "MARO_REPORT": "json",
     }
 
@@ -138,15 +151,17 @@ def test_list_prints_the_default_cells() -> None:
     """Given no wishes, every topology comes under both policies in two sizes; no engine is needed for the list."""
     code, output = run("--list")
     assert code == 0
-    assert len(output.splitlines()) == len(shipped_topologies()) * len(RESTARTS) * len(SIZES)
-    assert "topology mesh, restart no, size 3" in output
-    assert "topology rollout, restart on-failure:10, size 4" in output
+    # Without an agent, with one, and with one that removes
+    assert len(output.splitlines()) == len(shipped_topologies()) * len(RESTARTS) * len(SIZES) * 3
+    assert "topology mesh, restart no, size 3, agent off, removal off" in output
+    assert "topology rollout, restart on-failure:10, size 4, agent on, removal on" in output
 
 
 def test_list_prints_the_cells_that_were_asked_for(tmp_path: Path) -> None:
     """Given a file and conditions, there are no other cells."""
-    code, output = run("--file", str(compose_file(tmp_path)), "--restart", "on-failure", "--size", "7", "--list")
-    assert (code, output) == (0, "topology star, restart on-failure, size 7\n")
+    conditions = ("--restart", "on-failure", "--size", "7", "--agent", "on", "--removal", "off")
+    code, output = run("--file", str(compose_file(tmp_path)), *conditions, "--list")
+    assert (code, output) == (0, "topology star, restart on-failure, size 7, agent on, removal off\n")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +237,11 @@ def test_the_junit_file_has_a_case_for_each_cell(tmp_path: Path) -> None:
     }
     # And so are the cases
     passed, failed, interrupted, not_run = suite.findall("testcase")
-    assert passed.attrib == {"classname": "maro.matrix.star", "name": "restart on-failure:10, size 4", "time": "12.250"}
+    assert passed.attrib == {
+        "classname": "maro.matrix.star",
+        "name": "restart on-failure:10, size 4, agent off, removal off",
+        "time": "12.250",
+    }
     assert [element.tag for element in passed] == ["system-out"]
     assert passed.findtext("system-out") == "crashed: spoke-1, back in 1.5 s"
     failure = failed.find("failure")
@@ -257,11 +276,11 @@ def test_the_table_has_a_row_for_each_cell() -> None:
     view = View(Console(file=told, width=120), 4)
     view.summarise([PASSED, FAILED, INTERRUPTED, NOT_RUN], 75.0, Path("matrix.xml"))
     lines = [" ".join(line.split()) for line in told.getvalue().splitlines()]
-    assert "topology restart size crashed seconds verdict" in lines
-    assert "star on-failure:10 4 spoke-1, back in 1.5 s 12.2 passed" in lines
-    assert "ring no 3 - 3.0 failed" in lines
-    assert "star no 4 - - not run" in lines
-    assert "failed topology ring, restart no, size 3: node-2 ended with code 1" in lines
+    assert "topology restart size agent removal crashed seconds verdict" in lines
+    assert "star on-failure:10 4 off off spoke-1, back in 1.5 s 12.2 passed" in lines
+    assert "ring no 3 off off - 3.0 failed" in lines
+    assert "star no 4 off off - - not run" in lines
+    assert "failed topology ring, restart no, size 3, agent off, removal off: node-2 ended with code 1" in lines
     assert "logs: logs/ring" in lines
     assert "1 passed, 1 failed, 1 interrupted, 1 not run, in 1 min 15 s. JUnit: matrix.xml" in lines
 
@@ -275,8 +294,8 @@ def test_without_a_terminal_there_is_one_line_for_each_cell_that_ended() -> None
         for outcome in (PASSED, FAILED, NOT_RUN):
             view.take(outcome)
     assert told.getvalue().splitlines() == [
-        "  1/3  passed     12.2 s  topology star, restart on-failure:10, size 4; crashed: spoke-1, back in 1.5 s",
-        "  2/3  failed      3.0 s  topology ring, restart no, size 3: node-2 ended with code 1",
+        f"  1/3  passed     12.2 s  {CELL}; crashed: spoke-1, back in 1.5 s",
+        f"  2/3  failed      3.0 s  {FAILED.cell}: node-2 ended with code 1",
     ]
 
 
@@ -285,7 +304,9 @@ def test_on_a_terminal_what_runs_is_shown() -> None:
     told = io.StringIO()
     with View(Console(file=told, width=120, force_terminal=True), 1) as view:
         view.tell(CELL, "waiting for progress")
-    assert "topology star, restart on-failure:10, size 4: waiting for progress" in told.getvalue()
+    assert (
+        "topology star, restart on-failure:10, size 4, agent off, removal off: waiting for progress" in told.getvalue()
+    )
 
 
 # The workflow.

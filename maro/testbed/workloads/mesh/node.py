@@ -24,6 +24,7 @@ from maro.communication import Message, Proxy, RegisterTable, SessionType, group
 from maro.testbed.workloads.diabetes import regression_or_exit
 from maro.testbed.workloads.mesh.gossip import Gossip
 from maro.testbed.workloads.mesh.settings import MeshSettings
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 from maro.testbed.workloads.reporting import Report, Reporter, Write, print_json, text_printer
 
 EVERYBODY = "node:weights:100%"
@@ -202,7 +203,7 @@ def main() -> None:
     # A node that was killed must come back although another one was removed: the Proxy waits for one peer only, and
     # `Node.meet` for the others, knowing when it need not. With no least number of peers, who is left alone goes on.
     group = {**group_from_environment(), "expected_peers": {"node": min(1, arguments.nodes - 1)}}
-    with Proxy(**group, enable_rejoin=True, minimal_peers=0) as proxy:
+    with Proxy(**group, **rejoin_from_environment(), minimal_peers=0) as proxy:
         write = print_json if arguments.json else text_printer(describe)
         node = Node(proxy, Gossip(regression, proxy.name, settings), arguments.nodes, write)
         node.run()

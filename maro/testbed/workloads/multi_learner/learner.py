@@ -15,6 +15,7 @@ import time
 
 from maro.communication import Message, Proxy, SessionType, dist, group_from_environment
 from maro.testbed.workloads.multi_learner.agreement import Agreement
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 from maro.testbed.workloads.reporting import Report, Write, print_json, text_printer
 from maro.testbed.workloads.rollout import learner as rollout
 from maro.testbed.workloads.rollout.settings import TrainingSettings
@@ -117,7 +118,7 @@ def main() -> None:
     group = group_from_environment()
     started_s = time.time()
     # A learner goes on while no other one is there; actors it needs.
-    with Proxy(**group, enable_rejoin=True, minimal_peers={"actor": 1}) as proxy:
+    with Proxy(**group, **rejoin_from_environment(), minimal_peers={"actor": 1}) as proxy:
         agreement = Agreement(proxy.name, started_s, group["expected_peers"].get("learner", 0))
         write = print_json if arguments.json else text_printer(rollout.describe)
         component = dist(

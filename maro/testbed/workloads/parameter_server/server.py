@@ -17,6 +17,7 @@ from maro.communication import Message, Proxy, SessionType, dist, group_from_env
 from maro.testbed.workloads.diabetes import regression_or_exit
 from maro.testbed.workloads.parameter_server.descent import Descent, Verdict
 from maro.testbed.workloads.parameter_server.settings import ServerSettings
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 from maro.testbed.workloads.reporting import Report, Reporter, Write, print_json, text_printer
 
 HALF = "worker:gradient:50%"
@@ -99,7 +100,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     descent = Descent(regression_or_exit(), uuid.uuid4().hex, ServerSettings(max_updates=arguments.max_updates))
-    with Proxy(**group_from_environment(), enable_rejoin=True) as proxy:
+    with Proxy(**group_from_environment(), **rejoin_from_environment()) as proxy:
         server = dist(proxy, {"worker:ready:1": on_ready, HALF: on_gradients})(Server)(
             proxy, descent, print_json if arguments.json else text_printer(describe)
         )

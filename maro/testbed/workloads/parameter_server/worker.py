@@ -18,6 +18,7 @@ from maro.testbed.workloads.diabetes import regression_or_exit
 from maro.testbed.workloads.parameter_server.descent import Weights, worker_gradient
 from maro.testbed.workloads.parameter_server.settings import ServerSettings
 from maro.testbed.workloads.regression import Regression
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 
 PATIENCE_S = 2.0
 """After so long without an answer to its gradient the worker asks for weights."""
@@ -84,7 +85,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the minibatches; default 0")
     arguments = parser.parse_args()
     regression = regression_or_exit()
-    with Proxy(**group_from_environment(), enable_rejoin=True) as proxy:
+    with Proxy(**group_from_environment(), **rejoin_from_environment()) as proxy:
         Worker(proxy, regression, ServerSettings(seed=arguments.seed).validate()).run()
 
 

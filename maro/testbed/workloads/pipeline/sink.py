@@ -14,6 +14,7 @@ import secrets
 
 from maro.communication import Message, Proxy, group_from_environment
 from maro.testbed.workloads.pipeline.items import Item, Ledger
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 
 RUNS_KEPT = 8
 """Ledgers of the latest runs: items of a source that was killed may come after the first ones of its successor."""
@@ -61,7 +62,7 @@ def main() -> None:
     """Join the group that the environment names, and count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    with Proxy(**group_from_environment(), enable_rejoin=True) as proxy:
+    with Proxy(**group_from_environment(), **rejoin_from_environment()) as proxy:
         Sink(proxy).run()
 
 

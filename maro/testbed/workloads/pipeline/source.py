@@ -23,6 +23,7 @@ from maro.testbed.workloads.pipeline.deliveries import Deliveries
 from maro.testbed.workloads.pipeline.factoring import SMALL, make_number, primes_below
 from maro.testbed.workloads.pipeline.items import Item, Total, Visit
 from maro.testbed.workloads.pipeline.stage import RoundRobin
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 from maro.testbed.workloads.reporting import Report, Reporter, Write, print_json, text_printer
 
 WINDOW = 16
@@ -171,7 +172,7 @@ def main() -> None:
         parser.error(f"--numbers must be at least 1, not {arguments.numbers}")
     numbers = make_numbers(arguments.numbers, arguments.seed)
     failure = ""
-    with Proxy(**group_from_environment(), enable_rejoin=True) as proxy:
+    with Proxy(**group_from_environment(), **rejoin_from_environment()) as proxy:
         source = Source(proxy, numbers, print_json if arguments.json else text_printer(describe))
         try:
             source.run()

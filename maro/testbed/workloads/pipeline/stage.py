@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from maro.communication import Message, Proxy, group_from_environment
 from maro.testbed.workloads.pipeline.factoring import SMALL, divide_out, factorise, primes_below
 from maro.testbed.workloads.pipeline.items import Item
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 
 Work = Callable[[int], tuple[list[int], int]]
 """Takes a number apart: the prime factors that it found, and what is left."""
@@ -89,7 +90,7 @@ def main() -> None:
     if len(group["expected_peers"]) != 1:
         sys.exit("a stage passes its items on to peers of one type; let MARO_PEERS name that one, such as sink=1")
     work = MAKERS[kind]()
-    with Proxy(**group, enable_rejoin=True) as proxy:
+    with Proxy(**group, **rejoin_from_environment()) as proxy:
         Stage(proxy, work).run()
 
 

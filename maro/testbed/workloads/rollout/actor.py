@@ -14,6 +14,7 @@ import math
 import time
 
 from maro.communication import Message, Proxy, SessionMessage, SessionType, group_from_environment
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 from maro.testbed.workloads.rollout.policy import ActorCritic
 from maro.testbed.workloads.rollout.trajectory import evaluate, make_environment, play_episode, random_stream
 
@@ -92,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the episodes; default 0")
     arguments = parser.parse_args()
-    with Proxy(**group_from_environment(), enable_rejoin=True) as proxy:
+    with Proxy(**group_from_environment(), **rejoin_from_environment()) as proxy:
         Actor(proxy, arguments.seed).run()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from maro.communication import Message, Proxy, SessionType, dist, group_from_environment
+from maro.testbed.workloads.rejoining import rejoin_from_environment
 from maro.testbed.workloads.reporting import Report, Reporter, Write, print_json, text_printer
 from maro.testbed.workloads.rollout.settings import TrainingSettings
 from maro.testbed.workloads.rollout.trainer import Trainer
@@ -177,7 +178,7 @@ def _return(text: str) -> float:
 def main() -> None:
     """Join the group that the environment names, and train."""
     arguments = parse_arguments(__doc__, TrainingSettings().evaluation_target)
-    with Proxy(**group_from_environment(), enable_rejoin=True) as proxy:
+    with Proxy(**group_from_environment(), **rejoin_from_environment()) as proxy:
         component = dist(proxy, {"actor:ready:1": on_ready, ENOUGH: on_trajectories})(Learner)
         component(training_settings(arguments), print_json if arguments.json else text_printer(describe)).launch()
 
