@@ -151,6 +151,7 @@ class ContainerTrial(JournalWatch):
         folder: for the journals and logs; the containers see it.
         network: of that name; None for one that Compose makes.
         removal: None where there is no agent; else whether the agent replaces what has failed.
+        restarts: that a name may have.
     """
 
     def __init__(
@@ -160,6 +161,7 @@ class ContainerTrial(JournalWatch):
         network: str | None = None,
         *,
         removal: bool | None = None,
+        restarts: int = OPTIONS["max_rejoin_times"],
     ) -> None:
         super().__init__(folder)
         self._engine = engine
@@ -167,6 +169,7 @@ class ContainerTrial(JournalWatch):
         self._file = folder / "delivery.json"
         name = f"maro-test-{uuid.uuid4().hex[:10]}"
         self._removal = removal
+        self._restarts = restarts
         overlays = [] if removal is None else [ROOT / "compose" / "agent.yaml"]
         self.project = Topology(self._file, name, IMAGES, folder / "logs", overlays=overlays)
         self._services: dict[str, Any] = {"redis": _redis_service()}
@@ -207,7 +210,11 @@ class ContainerTrial(JournalWatch):
             for number, (do, arguments) in enumerate(commands, start=1)
         ]
         (home / "commands").write_text("".join(f"{line}\n" for line in lines))
-        options = {**OPTIONS, "is_remove_failed_container": bool(self._removal)}
+        options = {
+            **OPTIONS,
+            "max_rejoin_times": self._restarts,
+            "is_remove_failed_container": bool(self._removal),
+        }
         arguments = json.dumps({"options": options, "managed": True, "in_child": False})
         self._services[name] = {
             "image": MARO_IMAGE,
@@ -243,7 +250,7 @@ class ContainerTrial(JournalWatch):
         return {
             "maro.job": self.project.name,
             "maro.rejoin.enable": "1",
-            "maro.rejoin.max-restart-times": str(OPTIONS["max_rejoin_times"]),
+            "maro.rejoin.max-restart-times": str(self._restarts),
             "maro.is-remove-failed-container": str(int(self._removal)),
         }
 

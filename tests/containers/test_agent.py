@@ -6,6 +6,7 @@ That something does not come back is seen by what the agent did about somebody e
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +20,9 @@ from tests.containers.agent_trial import INLINE, AgentTrial
 from tests.containers.conftest import WITHIN_S
 from tests.containers.delivery_trial import ContainerTrial
 from tests.support.container_budget import containers
-from tests.support.journals import ACCEPTED, RECEIVED
+from tests.support.delivery_checker import delivery_faults
+from tests.support.journal_watch import BOUND
+from tests.support.journals import ACCEPTED, FINISHED, RECEIVED, REFUSED
 from tests.support.waiting import eventually
 
 MEMORY = -1
@@ -254,6 +257,49 @@ def test_with_the_message_cache_on_no_message_is_lost_by_kills_that_an_agent_ans
         run.await_all_finished()
         run.end()
         run.assert_delivered()
+
+
+@pytest.mark.parametrize("removal", [False, True], ids=["restarted", "replaced"])
+def test_what_was_kept_for_a_peer_that_an_agent_gave_up_is_reported_and_nothing_else_is_lost(
+    engine: docker.DockerClient, tmp_path: Path, removal: bool
+) -> None:
+    """The sender is told so when it sends to that one again; its other peer gets everything."""
+    count = 3000
+    with containers(5), ContainerTrial(engine, tmp_path, removal=removal, restarts=1) as run:
+        # Given a stream to two receivers, each of which may be started once more
+        stream = ("stream", {"to": ["spent", "steady"], "count": count, "rate": 300, "loses": True})
+        source = run.member("source", {"sink": 2}, stream, ("listen", {}))
+        spent, steady = (run.member("sink", {"source": 1}, ("consume", {}), name=name) for name in ("spent", "steady"))
+        run.up()
+        run.await_count(RECEIVED, 200, spent.name)
+
+        # When one is killed twice, and the other one once
+        spent.await_back(spent.kill_before_agent())
+        steady.await_back(steady.kill_before_agent())
+        run.await_more(RECEIVED, 200, spent.name)
+        spent.kill_before_agent()
+
+        # Then the sender is told so at its next message to that one, with how many are lost
+        run.await_count(REFUSED, 1, source.name)
+        (refused,) = (entry for entry in run.entries() if entry.kind == REFUSED)
+        assert refused.peer == spent.name
+        told = re.search(r"does not come back; (\d+) messages that were kept for it are dropped", refused.why)
+        assert told is not None, refused.why
+        # Some of them it may have finished, and died before it could say so.
+        assert int(told[1]) >= unfinished_at(run, spent.name) > 0
+
+        # And the other one finishes everything that was for it
+        run.await_count(ACCEPTED, count - 1, source.name)
+        eventually(lambda: unfinished_at(run, steady.name) == 0, WITHIN_S, lambda: f"an end of {run.journals}")
+        faults = delivery_faults(run.entries(), bound=BOUND)
+        assert [fault for fault in faults if fault.kind != "lost" or spent.name not in fault.text] == []
+
+
+def unfinished_at(run: ContainerTrial, name: str) -> int:
+    """How many messages were accepted for a component, and are not finished there."""
+    entries = run.entries()
+    accepted = {entry.message for entry in entries if entry.kind == ACCEPTED and entry.peer == name}
+    return len(accepted - {entry.message for entry in entries if entry.kind == FINISHED and entry.name == name})
 
 
 def test_with_redis_away_and_out_of_memory_and_the_job_taken_down(trial: StartTrial) -> None:

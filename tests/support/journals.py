@@ -25,6 +25,8 @@ RECEIVED = "received"
 """Handed out; `peer` is the component that sent it."""
 FINISHED = "finished"
 """The component is done with it, and about to say so."""
+REFUSED = "refused"
+"""The sending call raised; `why` is what it said."""
 ANSWERED = "answered"
 """The reply of `peer` to the message was handed out."""
 POSTPONED = "postponed"
@@ -62,6 +64,7 @@ class Entry(NamedTuple):
     """Where it was received: of the process that sent it."""
     intact: bool = True
     """Its payload was what it had to be."""
+    why: str = ""
 
 
 class Journal:

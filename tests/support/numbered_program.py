@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from maro.communication import Message, Proxy, SessionMessage, SessionType
+from maro.utils.exception.communication_exception import DriverSendError
 from tests.support.component_program import Commands, main
 from tests.support.journals import (
     ACCEPTED,
@@ -26,6 +27,7 @@ from tests.support.journals import (
     OFFERED,
     POSTPONED,
     RECEIVED,
+    REFUSED,
     TOLD,
     Journal,
     Numbered,
@@ -70,7 +72,9 @@ class NumberedCommands(Commands):
 
     # Sending.
 
-    def stream(self, to: Sequence[str], count: int, rate: float, size: int = 0, listens: bool = True) -> None:
+    def stream(
+        self, to: Sequence[str], count: int, rate: float, size: int = 0, listens: bool = True, loses: bool = False
+    ) -> None:
         """Send numbered messages to these in turn.
 
         Args:
@@ -79,7 +83,9 @@ class NumberedCommands(Commands):
             rate: messages in a second.
             size: of the payload in bytes. Every other one is an array, which is overwritten when it was sent.
             listens: take in notes on the way; else it does nothing but send.
+            loses: a peer that can't be sent to any more is left out from then on; else that ends the component.
         """
+        to = list(to)
         array = np.empty(size, np.uint8)
         pace = Pace(rate)
         for made in range(count):
@@ -90,7 +96,14 @@ class NumberedCommands(Commands):
             if made % 2:
                 array[:] = np.frombuffer(body, np.uint8)
                 body = array
-            self.proxy.isend(SessionMessage(NUMBERED, self.proxy.name, peer, self._payload(message, body)))
+            try:
+                self.proxy.isend(SessionMessage(NUMBERED, self.proxy.name, peer, self._payload(message, body)))
+            except DriverSendError as error:
+                if not loses:
+                    raise
+                self._journal.write(REFUSED, message, peer=peer, why=str(error))
+                to.remove(peer)
+                continue
             array[:] = 0
             self._journal.write(ACCEPTED, message, peer=peer)
             if listens and made % _LISTENS_EVERY == 0:
