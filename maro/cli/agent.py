@@ -6,28 +6,23 @@ import logging
 import signal
 import sys
 import traceback
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from maro.cli.job_options import job_options
+
+if TYPE_CHECKING:
+    from maro.communication.settings import RedisAddress
+
 
 @click.command()
-@click.option(
-    "--job", envvar="JOB_ID", required=True, help="The job's id, the value of its containers' label maro.job."
-)
-@click.option(
-    "--redis",
-    "redis_address",
-    envvar="MARO_REDIS",
-    default="localhost:6379",
-    show_default=True,
-    help="host:port or URL of the Redis that the job's components meet in.",
-)
+@job_options
 @click.option(
     "--take-over", is_flag=True, help="Take the restart policies of components away; otherwise those are left alone."
 )
 @click.pass_obj
-def agent(debug: bool, job: str, redis_address: str, take_over: bool) -> None:
+def agent(debug: bool, job: str, redis_address: RedisAddress, take_over: bool) -> None:
     """Start failed components of a job again, and tell their groups of the dead.
 
     Follows the events of the container engine (DOCKER_HOST, by default its local socket) for the containers with the
@@ -39,18 +34,13 @@ def agent(debug: bool, job: str, redis_address: str, take_over: bool) -> None:
     # Here: a command that only shows its help needs none of it.
     from maro.agent.agent import Agent
     from maro.agent.engine import EngineError
-    from maro.communication.settings import RedisAddress
 
     logging.basicConfig(
         stream=sys.stdout, level=logging.WARNING, format="%(asctime)s | %(levelname)s | %(message)s", force=True
     )
     logging.getLogger("maro.agent").setLevel(logging.DEBUG if debug else logging.INFO)
     try:
-        address = RedisAddress.parse(redis_address)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--redis") from error
-    try:
-        watcher = Agent(job, address, takes_over=take_over)
+        watcher = Agent(job, redis_address, takes_over=take_over)
     except ImportError as error:
         _fail(debug, f"the agent needs the extra `agent` of maro: pip install 'maro[agent]' ({error})")
     except EngineError as error:

@@ -6,27 +6,22 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+from maro.cli.job_options import job_options
+
+if TYPE_CHECKING:
+    from maro.communication.settings import RedisAddress
 
 _TITLES = ("COMPONENT", "INCARNATION", "CONTAINER", "STATE", "RESTARTS LEFT", "SINCE")
 
 
 @click.command()
-@click.option(
-    "--job", envvar="JOB_ID", required=True, help="The job's id, the value of its containers' label maro.job."
-)
-@click.option(
-    "--redis",
-    "redis_address",
-    envvar="MARO_REDIS",
-    default="localhost:6379",
-    show_default=True,
-    help="host:port or URL of the Redis that the job's components meet in.",
-)
+@job_options
 @click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects.")
-def ps(job: str, redis_address: str, as_json: bool) -> None:
+def ps(job: str, redis_address: RedisAddress, as_json: bool) -> None:
     """List the components of a job: incarnation, container, state, restarts left, and since when.
 
     Where Redis does not answer, only what the container engine knows is shown, and stderr says so. The exit code is 1
@@ -34,14 +29,9 @@ def ps(job: str, redis_address: str, as_json: bool) -> None:
     """
     from maro.agent.engine import EngineError
     from maro.agent.overview import overview_of_job
-    from maro.communication.settings import RedisAddress
 
     try:
-        address = RedisAddress.parse(redis_address)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--redis") from error
-    try:
-        rows, complaint = overview_of_job(job, address)
+        rows, complaint = overview_of_job(job, redis_address)
     except ImportError as error:
         _fail(f"this needs the extra `agent` of maro: pip install 'maro[agent]' ({error})")
     except EngineError as error:
