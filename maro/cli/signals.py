@@ -3,6 +3,10 @@
 `LeaveRequests` is installed around the user's code. While that code runs, the first signal is raised inside it as an
 exception which `except Exception` does not catch. Once it has ended, and only threads of its own keep the process
 alive, there is nothing left to unwind: the first signal then closes the proxies directly.
+
+A signal that comes right before the main thread blocks in a system call, or that another thread takes, is noted by the
+interpreter, which then waits for that call: a component that waits for messages without end would not leave. So a
+thread sees to it that the call is interrupted.
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ import atexit
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from types import FrameType
@@ -27,7 +33,12 @@ Half of the ten seconds that container engines wait between SIGTERM and SIGKILL.
 GONE_LIMIT_S = 2.0
 """How long the exit hooks, which say that the component is gone, may take after a second signal."""
 
+NUDGES_S = (0.1, 0.5)
+"""How long after a signal the main thread is nudged, should it not have noticed."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_NUDGE = signal.SIGURG
+"""Does nothing but interrupt a system call; by default it is ignored, so that hardly anybody uses it."""
 
 
 class LeaveRequests:
@@ -50,11 +61,14 @@ class LeaveRequests:
         self._ending_at_once = False
         self._fork = threading.local()
         self._previous: dict[signal.Signals, object] = {}
+        self._wakeup: tuple[socket.socket, socket.socket] | None = None
+        """What the interpreter notes signals in, and the thread reads."""
 
     def install(self) -> None:
         """Take SIGTERM and SIGINT from now on. Only the main thread can do this."""
         for signum in _SIGNALS:
             self._previous[signum] = signal.signal(signum, self._handle)
+        self._nudge_the_main_thread()
         # The last exit hook to run, for it is the first: after it nothing is left that could be asked to end, and the
         # interpreter, which forgets its handlers on the way out, would die of the signal with another exit code.
         atexit.register(_ignore_signals)
@@ -80,6 +94,18 @@ class LeaveRequests:
             raise self._request()
         self.leave_now()
 
+    def _nudge_the_main_thread(self) -> None:
+        """From now on, after every signal."""
+        if signal.getsignal(_NUDGE) is not signal.SIG_DFL:
+            return  # the program that runs this has a use for it
+        signal.signal(_NUDGE, lambda *_: None)
+        noted, notes = socket.socketpair()
+        for end in (noted, notes):
+            end.setblocking(end is noted)
+        signal.set_wakeup_fd(notes.fileno(), warn_on_full_buffer=False)
+        self._wakeup = noted, notes
+        threading.Thread(target=_nudge, args=(noted,), name="maro-signals", daemon=True).start()
+
     def _hold(self) -> None:
         # A signal that reached the child before it has its handlers back would be forgotten by the interpreter.
         self._fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -88,6 +114,9 @@ class LeaveRequests:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._fork.mask)
 
     def _restore(self) -> None:
+        if self._wakeup is not None:
+            signal.set_wakeup_fd(-1)  # the thread is the parent's
+            signal.signal(_NUDGE, signal.SIG_DFL)
         for signum, handler in self._previous.items():
             # A handler that was not set from Python reads as None, and can't be set again from here.
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
@@ -102,6 +131,19 @@ class LeaveRequests:
         )
         # While threads run the interpreter has not come to the exit hooks, and a proxy may be open in one of them.
         _end_at_once(self.exit_code, run_hooks=bool(names))
+
+
+def _nudge(noted: socket.socket) -> None:
+    """Interrupt the main thread a little after each signal, twice, for the first time may come too early as well."""
+    main = threading.main_thread().ident
+    while noted_signals := noted.recv(64):
+        if not any(signum in noted_signals for signum in _SIGNALS):
+            continue
+        began_s = time.monotonic()
+        for after_s in NUDGES_S:
+            time.sleep(max(0.0, began_s + after_s - time.monotonic()))
+            with contextlib.suppress(OSError):
+                signal.pthread_kill(main or 0, _NUDGE)
 
 
 def _ignore_signals() -> None:

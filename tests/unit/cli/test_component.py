@@ -48,6 +48,26 @@ def test_a_signal_ends_the_component_with_0(tmp_path: Path, signum: signal.Signa
         assert program.stderr == ""
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_interrupts_nothing_is_noticed(tmp_path: Path, signum: signal.Signals) -> None:
+    """As one that comes right before the main thread blocks: here another thread takes it, which comes to the same."""
+    # Given a component that waits in a system call, which the signal will not interrupt
+    script = """
+        import os, signal, threading
+        is_waiting = threading.Event()
+        threading.Thread(target=is_waiting.wait, daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+        print("ready", flush=True)
+        os.read(os.pipe()[0], 1)
+    """
+    with component(write(tmp_path / "actor.py", script), folder=tmp_path) as program:
+        program.wait_for_line("ready")
+        # When it is asked to end, then it does
+        program.signal(signum)
+        assert program.exit_code() == 0, program.output()
+        assert program.stderr == ""
+
+
 def test_cleaning_up_runs_after_a_signal(tmp_path: Path) -> None:
     """`finally` blocks and exit hooks run, in their order."""
     # Given a component with both
