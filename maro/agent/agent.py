@@ -33,6 +33,8 @@ _AT_ONCE = 4
 _RENEW_EVERY_S = 30.0
 _KEEP_LOCKS_EVERY_S = LOCK_S / 4
 _LOOK_AGAIN_S = 1.0
+_LONGEST_WAIT_S = 1.0
+"""A signal that comes right before a wait is noticed after it."""
 
 
 class Agent:
@@ -93,7 +95,8 @@ class Agent:
     def _step(self) -> None:
         """Take in one fact, or what is due."""
         try:
-            fact = self._facts.get(timeout=max(0.0, self._next_due_s() - time.monotonic()))
+            wait_s = min(self._next_due_s() - time.monotonic(), _LONGEST_WAIT_S)
+            fact = self._facts.get(timeout=max(0.0, wait_s))
         except queue.Empty:
             self._do_what_is_due(time.monotonic())
             return
