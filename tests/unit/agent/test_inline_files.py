@@ -39,7 +39,7 @@ def test_what_differs_from_the_image_may_have_been_copied() -> None:
 
 def test_no_more_than_some_files_are_looked_at() -> None:
     """Secrets, and those nearest to the root, first."""
-    written = [f"/work/deep/down/{number}" for number in range(1000)]
+    written = [f"/data/deep/down/{number}" for number in range(1000)]
     found = inline_files.candidates(described(), changes(*written, "/config", "/run/secrets/key"))
     assert len(found) == inline_files.MOST_FILES
     assert found[:2] == ["/run/secrets/key", "/config"]
