@@ -302,10 +302,11 @@ def unfinished_at(run: ContainerTrial, name: str) -> int:
     return len(accepted - {entry.message for entry in entries if entry.kind == FINISHED and entry.name == name})
 
 
-def test_with_redis_away_and_out_of_memory_and_the_job_taken_down(trial: StartTrial) -> None:
+@pytest.mark.parametrize("removal", [False, True], ids=["restarted", "replaced"])
+def test_with_redis_away_and_out_of_memory_and_the_job_taken_down(trial: StartTrial, removal: bool) -> None:
     """What is killed meanwhile is restarted, and counted once Redis is back; what `down` takes away stays away."""
     # Given a job whose Redis is down
-    made = trial(names="ab")
+    made = trial(names="ab", removal=removal)
     redis = made.project.container("redis")
     redis.container.stop(timeout=10)
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
+from docker.errors import NotFound
 
 from maro.testbed.compose_project import ServiceContainer
 from tests.containers.agent_trial import OVERLAY
@@ -46,10 +47,17 @@ def guest(folder: Path) -> Path:
 
 
 @pytest.fixture
-def rollout(topology: StartTopology, tmp_path: Path) -> Topology:
+def removal() -> bool:
+    """Whether failed containers are replaced; tests may say so."""
+    return False
+
+
+@pytest.fixture
+def rollout(topology: StartTopology, tmp_path: Path, removal: bool) -> Topology:
     """`docker compose -f compose/rollout.yaml -f compose/agent.yaml up`, with a guest; every actor has delivered."""
     overlays = [OVERLAY, guest(tmp_path)]
-    made = topology("rollout", ACTORS + 4, {"ACTORS": str(ACTORS), "TARGET": "500"}, overlays=overlays)
+    variables = {"ACTORS": str(ACTORS), "TARGET": "500", "REMOVAL": str(int(removal))}
+    made = topology("rollout", ACTORS + 4, variables, overlays=overlays)
     made.up()
     made.follow("every actor delivered", "learner", lambda reports: len(episodes(reports)) == ACTORS)
     eventually(lambda: no_policies_are_left(made), WITHIN_S, lambda: said(made))
@@ -84,14 +92,25 @@ def end(container: ServiceContainer, code: int) -> None:
     container.container.exec_run(["sh", "-c", f"echo {code} > /tmp/.end && mv /tmp/.end /tmp/end"])
 
 
-def await_restart(run: Topology, victim: ServiceContainer) -> None:
-    """SIGKILL, which is no stop, and wait until the agent has started it again."""
+def await_restart(run: Topology, victim: ServiceContainer, removal: bool) -> None:
+    """SIGKILL, which is no stop, and wait until the agent has started it again, or another one in its place."""
     before = victim.started_at_s
     victim.container.kill()
-    eventually(lambda: victim.is_running and victim.started_at_s != before, WITHIN_S, lambda: said(run))
+
+    def is_back() -> bool:
+        found = [one for one in run.containers(victim.service) if one.label == victim.label]
+        try:
+            return len(found) == 1 and found[0].is_running and found[0].started_at_s != before
+        except NotFound:  # it was replaced meanwhile
+            return False
+
+    eventually(is_back, WITHIN_S, lambda: said(run))
+    (now,) = (one for one in run.containers(victim.service) if one.label == victim.label)
+    assert (now.container.id != victim.container.id) is removal
 
 
-def test_the_overlay_alone_has_an_agent_restart_what_fails_and_nothing_else(rollout: Topology) -> None:
+@pytest.mark.parametrize("removal", [False, True], ids=["restarted", "replaced"])
+def test_the_overlay_alone_has_an_agent_restart_what_fails_and_nothing_else(rollout: Topology, removal: bool) -> None:
     """Killed, scaled down, 64, and taken down."""
     # Given a rollout with an agent; Redis keeps its policy
     assert rollout.container("redis").restart_policy.startswith("on-failure")
@@ -99,7 +118,7 @@ def test_the_overlay_alone_has_an_agent_restart_what_fails_and_nothing_else(roll
     # When an actor is killed by the engine, which a policy would take for a wish, then it is started, and plays
     victim = rollout.containers("actor")[0]
     played = episodes(rollout.container("learner").reports())[victim.component]
-    await_restart(rollout, victim)
+    await_restart(rollout, victim, removal)
     rollout.follow("it plays again", "learner", lambda reports: episodes(reports).get(victim.component, 0) != played)
 
     # When there are to be fewer actors, then those that went do not come back
@@ -107,7 +126,7 @@ def test_the_overlay_alone_has_an_agent_restart_what_fails_and_nothing_else(roll
     rollout.up("--no-recreate", "--scale", "actor=2")
     (gone,) = before - rollout.names("actor")
     await_said(rollout, f"{gone} was asked to end")
-    await_restart(rollout, rollout.containers("actor")[0])
+    await_restart(rollout, rollout.containers("actor")[0], removal)
     assert len(rollout.containers("actor")) == 2
 
     # When a component ends with 64, then that is no 0, for an agent is in charge; and it is given up
