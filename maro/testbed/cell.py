@@ -155,10 +155,12 @@ class CellRun:
         started = time.monotonic()
         self._deadline = started + self._timeout_s
         cell = self.cell
+        # Hosts set JOB_ID for reasons of their own; an agent goes by it.
+        variables = {**cell.variables, "JOB_ID": self.project_name}
         with (
             self._noting(),
             ComposeProject(
-                cell.topology.file, self.project_name, cell.variables, self.logs, overlays=_overlays(cell)
+                cell.topology.file, self.project_name, variables, self.logs, overlays=_overlays(cell)
             ) as project,
         ):
             with self._noting():

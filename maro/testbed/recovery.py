@@ -150,7 +150,8 @@ def measure(kills: int, logs: Path, tell: Callable[[str], None]) -> Measured:
         how = "with an agent" if has_agent else "by lease only"
         overlays = [files / "compose" / "agent.yaml"] if has_agent else []
         name = f"{PROJECT_PREFIX}{uuid.uuid4().hex[:8]}"
-        with ComposeProject(file, name, {}, logs / how.replace(" ", "-"), overlays=overlays) as project:
+        # Hosts set JOB_ID for reasons of their own; an agent goes by it.
+        with ComposeProject(file, name, {"JOB_ID": name}, logs / how.replace(" ", "-"), overlays=overlays) as project:
             project.up()
             trial = Trial(project, has_agent)
             recoveries = []

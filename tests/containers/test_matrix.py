@@ -27,8 +27,9 @@ WITHIN_S = 700.0
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of the command, its files in a folder."""
-    with containers(CONTAINERS), started([*MATRIX, *places(folder), *arguments], folder, IMAGES) as matrix:
+    """Exit code and output of the command, its files in a folder; on a host that has a JOB_ID of its own."""
+    environment = {**IMAGES, "JOB_ID": "of-the-host"}
+    with containers(CONTAINERS), started([*MATRIX, *places(folder), *arguments], folder, environment) as matrix:
         return matrix.exit_code(WITHIN_S), matrix.output()
 
 
