@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from maro.communication import clock
 from maro.communication.admission import Admission
+from maro.communication.codec import Encoder
 from maro.communication.collecting import Collecting
 from maro.communication.connections import Connections
 from maro.communication.deadline import Deadline
@@ -61,6 +62,11 @@ class Exchange:
         DriverTypeError: the message cache is on, and the driver can't number messages.
     """
 
+    inbound_class = Inbound
+    collecting_class = Collecting
+    posting_class = Posting
+    encoder_class = Encoder
+
     def __init__(
         self,
         settings: ProxySettings,
@@ -78,9 +84,8 @@ class Exchange:
         self.directory = directory
         self.guard = ThreadGuard(f"the Proxy of {settings.name!r}")
         self.membership = Membership(settings.name, settings.expected_peers, settings.enable_rejoin, settings.lease_s)
-        self.delivery: Delivery[Encoded] = Delivery(
-            settings.max_length_for_message_cache if settings.enable_message_cache else None
-        )
+        bound = settings.max_length_for_message_cache if settings.enable_message_cache else None
+        self.delivery = self._make_delivery(bound)
         self.requests = Requests()
         self.short_of_peers = False
         """Fewer peers of some type are present than sending needs."""
@@ -97,7 +102,7 @@ class Exchange:
         self.losses = 0
         """How often a peer, or an incarnation of one, was lost."""
         self.admission = Admission(record, self.membership, self._look_for)
-        self._inbound = Inbound(driver, self.delivery, self.requests, self.admission)
+        self._inbound = self.inbound_class(driver, self.delivery, self.requests, self.admission)
         self.inbox = self._inbound.inbox
         self._take = self._inbound.take
         connections = Connections(record, driver, self.membership, settings.lease_s)
@@ -110,10 +115,10 @@ class Exchange:
         self._due = self.delivery.due
         self.delivery.on_new_stream = self._outbound.arrived_from
         self.delivery.hand.on_done = self._is_done
-        self.posting = Posting(self, self._outbound, settings, record.incarnation)
+        self.posting = self.posting_class(self, self._outbound, settings, record.incarnation)
         self._inbound.on_missing = self._outbound.send_again
         self._inbound.on_blocked = self.posting.peer_is_blocked
-        self.collect = Collecting(self, self._inbound).collect
+        self.collect = self.collecting_class(self, self._inbound).collect
         self.flusher = Flusher(self.flush_late, self._outbound.wanted_pace, self.guard, settings.name)
         self._count_peers()
 
@@ -317,6 +322,9 @@ class Exchange:
             self.inbox.push(message)
 
     # Inside.
+
+    def _make_delivery(self, bound: int | None) -> Delivery[Encoded]:
+        return Delivery(bound)
 
     def _has_place(self) -> bool:
         return self.delivery.bound is not None or len(self.inbox) < _READ_WHILE_BLOCKED

@@ -14,7 +14,8 @@ from maro.communication.directory import Directory
 from maro.communication.driver.abs_driver import AbsDriver
 from maro.communication.driver.driver_type import DriverType
 from maro.communication.exchange import Exchange
-from maro.communication.observations import NoticeKind
+from maro.communication.observations import NoticeKind, PeerRecord
+from maro.communication.probe import Probe, probe_of
 from maro.communication.registration import (
     GroupStore,
     JobDetails,
@@ -77,6 +78,7 @@ def _join(
         store = RedisStore(settings.redis_address, settings.group_name, settings.lease_s, kept_types)
     directory = Directory(store, settings.lease_s, settings.peers_catch_lifetime_s)
     driver: AbsDriver | None = None
+    probe = probe_of(settings)
     try:
         host = _retry(settings, directory.outward_host)
         parameters = dict(driver_parameters or {})
@@ -84,16 +86,35 @@ def _join(
         if "advertise_host" not in parameters:
             driver.advertise(settings.advertise_host or host)
         registration = _registration(settings, driver)
+        if probe is not None:
+            probe.is_about_to_register()
         record = _retry(settings, lambda: directory.register(registration))
-        exchange = Exchange(settings, record, driver, directory, log)
+        if probe is None:
+            exchange = Exchange(settings, record, driver, directory, log)
+        else:
+            exchange = _probed(probe, settings, record, driver, directory, log)
         directory.start(settings.expected_peers)
         _await_peers(settings, exchange)
+        if probe is not None:
+            probe.joined()
         return exchange
-    except BaseException:
+    except BaseException as error:
+        if probe is not None:
+            probe.ended(f"it could not join: {error!r}")
         if driver is not None:
             driver.close()
         directory.stop(NoticeKind.LEFT)
         raise
+
+
+def _probed(probe: Probe, settings: ProxySettings, record: PeerRecord, *others: Any) -> Exchange:
+    from maro.communication.probed import ProbedExchange  # here: hardly anybody needs it
+
+    try:
+        probe.registered(record)
+    except OSError as error:
+        raise ValueError(f"MARO_JOURNAL has to name a folder that can be written to: {error}") from error
+    return ProbedExchange(probe, settings, record, *others)
 
 
 def _driver_class(driver_type: Any) -> Any:

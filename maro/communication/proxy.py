@@ -111,6 +111,7 @@ class Proxy:
             job_id=environment.job_id,
             container_name=environment.container_name,
             advertise_host=environment.advertise_host,
+            probe=environment.probe,
         ).validate()
         self._settings = settings
         self._name = settings.name

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from maro.communication.codec import Encoder
 from maro.communication.deadline import Deadline
 from maro.communication.exchange import Exchange
 from maro.communication.membership import Peer, PeerState
@@ -46,7 +45,7 @@ class Requester:
         self._exchange = exchange
         self._settings = settings
         self._name = settings.name
-        self._encoder = Encoder(settings.name, exchange.driver.limits, exchange.driver.zero_copy)
+        self._encoder = exchange.encoder_class(settings.name, exchange.driver.limits, exchange.driver.zero_copy)
 
     def send_at_once(self, message: Message, answers: StreamReceipt | None) -> bool:
         """Send one message if nothing else is to be done first; False means: `send`."""

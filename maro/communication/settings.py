@@ -80,6 +80,17 @@ class RedisAddress:
 
 
 @dataclass(frozen=True)
+class ProbeSettings:
+    """What a testbed wants to see of a component, and to do to it."""
+
+    journal_folder: str | None
+    """Where to keep a journal."""
+    fail_points: str
+    fail_point_file: str | None
+    """See `maro.communication.fail_points`."""
+
+
+@dataclass(frozen=True)
 class ProxySettings:
     """What a Proxy was told, in one dialect: seconds where the name says `_s`, milliseconds where it says `_ms`."""
 
@@ -115,6 +126,8 @@ class ProxySettings:
     container_name: str | None
     advertise_host: str | None
     """The host that peers connect to; by default the address of the interface that reaches Redis."""
+    probe: ProbeSettings | None = None
+    """None where nobody watches."""
 
     def validate(self) -> ProxySettings:
         """Check every field.
@@ -163,6 +176,7 @@ class Environment:
     job_id: str | None
     container_name: str | None
     advertise_host: str | None
+    probe: ProbeSettings | None
 
     @classmethod
     def read(cls) -> Environment:
@@ -172,7 +186,15 @@ class Environment:
             os.environ.get("JOB_ID") or None,
             os.environ.get("CONTAINER_NAME") or None,
             os.environ.get("MARO_ADVERTISE_HOST") or None,
+            _probe_settings(),
         )
+
+
+def _probe_settings() -> ProbeSettings | None:
+    journal, points, file = (
+        os.environ.get(name) or None for name in ("MARO_JOURNAL", "MARO_FAIL_POINTS", "MARO_FAIL_POINT_FILE")
+    )
+    return ProbeSettings(journal, points or "", file) if journal or points or file else None
 
 
 def group_from_environment() -> dict[str, Any]:

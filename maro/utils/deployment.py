@@ -19,7 +19,7 @@ from pathlib import Path
 from maro.utils.exception.cli_exception import DeploymentError
 from maro.utils.home import maro_home
 
-TREES = ("docker", "compose")
+TREES = ("docker", "compose", "scenarios")
 """The folders that are deployed, where the installation has them."""
 
 FILES = (".dockerignore", "pyproject.toml", "README.md", "LICENSE")
