@@ -10,6 +10,7 @@ from maro import __version__
 from maro.cli.agent import agent
 from maro.cli.meta import meta
 from maro.cli.ps import ps
+from maro.cli.run import run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,6 +62,7 @@ def component(ctx: click.Context, target: str, args: tuple[str, ...]) -> None:
 command.add_command(agent)
 command.add_command(meta)
 command.add_command(ps)
+command.add_command(run)
 
 
 def main() -> None:

@@ -157,6 +157,11 @@ class ComposeProject:
         return found[0]
 
     @property
+    def client(self) -> docker.DockerClient:
+        """Of the engine; the project closes it."""
+        return self._client
+
+    @property
     def network(self) -> str:
         """The name of the network that its containers share."""
         return f"{self.name}_default"
@@ -176,7 +181,13 @@ class ComposeProject:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.down()
+        try:
+            self.down()
+        finally:
+            self.disconnect()
+
+    def disconnect(self) -> None:
+        """Let go of the engine, and leave everything as it is."""
         self._client.close()
 
     @property
@@ -346,6 +357,20 @@ def connect_to_engine() -> docker.DockerClient:
         client.close()
         raise NoEngineError(f"there is no `docker compose`; {hint}")
     return client
+
+
+def project_labels() -> list[tuple[str, Mapping[str, str]]]:
+    """The labels of every container of every project, whoever started it, each with the name of its project.
+
+    Raises:
+        NoEngineError: nothing answers.
+    """
+    client = connect_to_engine()
+    try:
+        found = client.containers.list(all=True, filters={"label": _PROJECT_LABEL}, ignore_removed=True)
+        return [(container.labels[_PROJECT_LABEL], container.labels) for container in found]
+    finally:
+        client.close()
 
 
 def remove_projects(is_meant: Callable[[str], bool]) -> list[str]:

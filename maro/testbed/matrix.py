@@ -1,6 +1,6 @@
-"""The matrix: every topology, under every restart policy, in several sizes, with an agent and without.
+"""The matrix: every topology under every fault, with the message cache and without, with an agent and without.
 
-Each cell is run in containers, and judged.
+Each cell is a scenario, which is run in containers, and judged.
 
 `python -m maro.testbed.matrix`, or `scripts/matrix`, which sets up what it needs.
 """
@@ -21,14 +21,15 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from maro.testbed.cell import NEVER, RESTART, Cell, CellRun, Outcome, Verdict
+from maro.testbed.cell import FAULTS, NEVER, RESTART, Cell, Outcome, Verdict, run_cell
 from maro.testbed.compose_project import NoEngineError, connect_to_engine
 from maro.testbed.junit import Case, Result, write_junit
 from maro.testbed.matrix_view import View
 from maro.testbed.topology import Topology, TopologyError, read_topology, shipped_topologies
 
-SIZES = (2, 4)
-RESTARTS = (NEVER, "on-failure:10")
+SIZES = (3,)
+RESTARTS = ("on-failure:10",)
+DISTURBANCES = tuple(fault for fault in FAULTS if fault != "none")
 SWITCHES = {"off": False, "on": True}
 
 EXIT_FAILED = 1
@@ -83,8 +84,7 @@ class Matrix:
         """In a thread of the pool."""
         if self.stop.is_set():
             return Outcome(cell, Verdict.NOT_RUN)
-        run = CellRun(cell, self._logs, self._timeout_s, self.stop, lambda doing: self._view.tell(cell, doing))
-        return run.run()
+        return run_cell(cell, self._logs, self._timeout_s, self.stop, lambda doing: self._view.tell(cell, doing))
 
     def _take(self, done: set[Future[Outcome]]) -> None:
         for outcome in sorted((future.result() for future in done), key=lambda outcome: self.cells.index(outcome.cell)):
@@ -104,8 +104,10 @@ class Matrix:
 
 def cells_of(
     topologies: Sequence[Topology],
-    restarts: Sequence[str],
-    sizes: Sequence[int],
+    faults: Sequence[str] = DISTURBANCES,
+    restarts: Sequence[str] = RESTARTS,
+    sizes: Sequence[int] = SIZES,
+    caches: Sequence[bool] = (False, True),
     agents: Sequence[bool] = (False, True),
     removals: Sequence[bool] = (False, True),
 ) -> list[Cell]:
@@ -113,11 +115,11 @@ def cells_of(
 
     Sizes that are too small for a topology become the smallest that is not; without an agent nobody removes anything.
     """
-    combinations = itertools.product(topologies, restarts, sizes, agents, removals)
+    combinations = itertools.product(topologies, faults, restarts, sizes, caches, agents, removals)
     return list(
         dict.fromkeys(
-            Cell(topology, restart, max(size, topology.least_size), agent, agent and removal)
-            for topology, restart, size, agent, removal in combinations
+            Cell(topology, fault, restart, max(size, topology.least_size), cache, agent, agent and removal)
+            for topology, fault, restart, size, cache, agent, removal in combinations
         )
     )
 
@@ -126,7 +128,8 @@ def junit_case(outcome: Outcome) -> Case:
     """A cell as a test case: one that was interrupted, or not run, was skipped."""
     conditions = list(outcome.cell.dimensions.items())[1:]
     result = {Verdict.PASSED: Result.PASSED, Verdict.FAILED: Result.FAILED}.get(outcome.verdict, Result.SKIPPED)
-    lines = [f"crashed: {outcome.crashed}"] if outcome.crashed else []
+    lines = [f"{outcome.messages} messages"] if outcome.messages else []
+    lines += [f"back in {outcome.back}"] if outcome.back else []
     if outcome.logs is not None:
         lines.append(f"logs: {outcome.logs}")
     return Case(
@@ -199,6 +202,15 @@ def _signals_set(event: threading.Event) -> Iterator[None]:
     help="Run a compose file of your own, which has an x-maro block; may be repeated.",
 )
 @click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    type=click.Choice(list(FAULTS)),
+    default=DISTURBANCES,
+    show_default=True,
+    help="What is done to one container, or to Redis; may be repeated.",
+)
+@click.option(
     "--restart",
     "restarts",
     multiple=True,
@@ -206,7 +218,8 @@ def _signals_set(event: threading.Event) -> Iterator[None]:
     default=RESTARTS,
     show_default=True,
     callback=_check_restarts,
-    help="Restart policy of all containers: no, on-failure or on-failure:N; may be repeated.",
+    help="Restart policy of all containers: no, on-failure or on-failure:N; may be repeated. With `no` and without an "
+    "agent, who was killed is started again once the fault is over.",
 )
 @click.option(
     "--size",
@@ -217,6 +230,15 @@ def _signals_set(event: threading.Event) -> Iterator[None]:
     show_default=True,
     metavar="N",
     help="Containers of the service whose containers may crash; a mesh has at least 3; may be repeated.",
+)
+@click.option(
+    "--cache",
+    "caches",
+    multiple=True,
+    type=click.Choice(list(SWITCHES)),
+    default=tuple(SWITCHES),
+    show_default=True,
+    help="Whether components keep messages until they are finished; may be repeated.",
 )
 @click.option(
     "--agent",
@@ -258,14 +280,16 @@ def _signals_set(event: threading.Event) -> Iterator[None]:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".test-logs/matrix"),
     show_default=True,
-    help="Gets a folder with the log of each container for each cell that does not pass.",
+    help="Gets a folder with journals, logs, schedule and verdict for each cell that does not pass.",
 )
 @click.option("--list", "only_list", is_flag=True, help="Print the cells, and run nothing.")
 def main(
     names: tuple[str, ...],
     files: tuple[Path, ...],
+    faults: tuple[str, ...],
     restarts: tuple[str, ...],
     sizes: tuple[int, ...],
+    caches: tuple[str, ...],
     agents: tuple[str, ...],
     removals: tuple[str, ...],
     jobs: int,
@@ -274,11 +298,11 @@ def main(
     logs: Path,
     only_list: bool,
 ) -> None:
-    """Run topologies in containers, under several restart policies, in several sizes, with an agent and without.
+    """Run topologies in containers under faults, with the message cache and without, with an agent and without.
 
-    With the policy `no` and no agent a topology has to reach its verified end undisturbed. Else one container is
-    crashed while the work is going on; it has to come back under its name, in its container or (with an agent and
-    removal) in a new one, and the end has to be reached all the same.
+    While the work is going on, something is done to one container, or to Redis. Who was killed has to come back under
+    its name, in its container or (with an agent and removal) in a new one; the verified end has to be reached all the
+    same, and every message is judged.
 
     Variables of the compose files that the matrix does not set, such as SEED, come from the environment.
 
@@ -288,8 +312,10 @@ def main(
     """
     cells = cells_of(
         _chosen(names, files),
+        faults,
         restarts,
         sizes,
+        [SWITCHES[word] for word in caches],
         [SWITCHES[word] for word in agents],
         [SWITCHES[word] for word in removals],
     )

@@ -67,8 +67,8 @@ class View:
         line = Text(f"{self._done:3d}/{self._count}  ")
         line.append(f"{outcome.verdict.value:<7}", _STYLES[outcome.verdict])
         line.append(f"  {outcome.seconds:6.1f} s  {outcome.cell}")
-        if outcome.crashed:
-            line.append(f"; crashed: {outcome.crashed}")
+        if outcome.back:
+            line.append(f"; back in {outcome.back}")
         if outcome.verdict is Verdict.FAILED:
             line.append(f": {_first_line(outcome.reason)}")
         self._console.print(line, soft_wrap=True)
@@ -100,19 +100,26 @@ class View:
 
 
 def summary_table(outcomes: Sequence[Outcome]) -> Table:
-    """A row for each cell: its dimensions, whatever they are, and what became of it."""
-    table = Table(box=box.SIMPLE)
-    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.cell.dimensions))
+    """A row for each cell: the dimensions in which cells differ, and what became of it; above, what all have."""
+    values: dict[str, set[str]] = {}
+    for outcome in outcomes:
+        for name, value in outcome.cell.dimensions.items():
+            values.setdefault(name, set()).add(value)
+    names = [name for name, found in values.items() if len(found) > 1]
+    same = ", ".join(f"{name} {next(iter(found))}" for name, found in values.items() if len(found) == 1)
+    table = Table(box=box.SIMPLE, title=same or None, title_justify="left")
     for name in names:
         table.add_column(name, no_wrap=True)
-    table.add_column("crashed", no_wrap=True)
+    table.add_column("back in", justify="right", no_wrap=True)
+    table.add_column("messages", justify="right", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for outcome in outcomes:
         dimensions = outcome.cell.dimensions
         table.add_row(
             *(Text(dimensions.get(name, "")) for name in names),
-            Text(outcome.crashed or "-"),
+            Text(outcome.back or "-"),
+            Text(str(outcome.messages or "-")),
             Text(f"{outcome.seconds:.1f}" if outcome.seconds else "-"),
             Text(outcome.verdict.value, _STYLES[outcome.verdict]),
         )

@@ -41,6 +41,36 @@ def has_embedded_server() -> bool:
     return importlib.util.find_spec("fakeredis") is not None
 
 
+def choose_server(embedded: bool | None = None) -> str | None:
+    """The path of the real server to start; None for the embedded one.
+
+    Args:
+        embedded: as `RedisServer` takes it.
+
+    Raises:
+        RedisMissingError: there is no such server; the text says how to get one.
+    """
+    executable = None if embedded else real_server()
+    if embedded is False and executable is None:
+        raise RedisMissingError("no redis-server or valkey-server is on PATH: apt-get install redis-server")
+    if executable is None and not has_embedded_server():
+        raise RedisMissingError(
+            "no redis-server or valkey-server is on PATH, and the embedded one is not installed: "
+            "apt-get install redis-server, or pip install 'maro[embedded]'"
+        )
+    return executable
+
+
+def server_command(executable: str | None, port: int, password: str | None = None) -> list[str]:
+    """What starts a server on the loopback interface that keeps nothing; the arguments are those of `RedisServer`."""
+    if executable is None:
+        return [sys.executable, "-m", "maro.testbed.embedded_redis", "--port", str(port)]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    if password:
+        options += ["--requirepass", password]
+    return [executable, *options]
+
+
 class RedisServer:
     """A Redis on the loopback interface that belongs to this process, started by the constructor.
 
@@ -55,18 +85,10 @@ class RedisServer:
     """
 
     def __init__(self, embedded: bool | None = None, port: int | None = None, password: str | None = None) -> None:
-        executable = real_server()
-        self.embedded = executable is None if embedded is None else embedded
-        if self.embedded and not has_embedded_server():
-            raise RedisMissingError(
-                "no redis-server or valkey-server is on PATH, and the embedded one is not installed: "
-                "apt-get install redis-server, or pip install 'maro[embedded]'"
-            )
-        if not self.embedded and executable is None:
-            raise RedisMissingError("no redis-server or valkey-server is on PATH: apt-get install redis-server")
-        self.port = port or _free_port()
+        self._executable = choose_server(embedded)
+        self.embedded = self._executable is None
+        self.port = port or free_port()
         self.password = password
-        self._executable = executable
         self._process: subprocess.Popen[bytes] | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads would stop the server one day
         self.start()
@@ -90,7 +112,7 @@ class RedisServer:
     def start(self) -> None:
         """Start the server, empty, and wait until it answers."""
         self._process = subprocess.Popen(
-            self._command(),
+            server_command(self._executable, self.port, self.password),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -98,7 +120,7 @@ class RedisServer:
         )
         try:
             deadline = time.monotonic() + _START_WITHIN_S
-            while not _answers(self.port):
+            while not answers(self.port):
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     self._log.seek(0)
                     output = self._log.read().decode(errors="replace")[-2000:]
@@ -150,26 +172,19 @@ class RedisServer:
     def __repr__(self) -> str:
         return f"RedisServer({self.kind}, port={self.port})"
 
-    def _command(self) -> list[str]:
-        if self.embedded:
-            return [sys.executable, "-m", "maro.testbed.embedded_redis", "--port", str(self.port)]
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        if self.password:
-            options += ["--requirepass", self.password]
-        return [str(self._executable), *options]
-
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     """Whether a server on the port speaks Redis' protocol: it answers PING, if only to ask for a password."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
         connection.sendall(b"*1\r\n$4\r\nPING\r\n")

@@ -61,6 +61,7 @@ ROOMS = {
     "driver": Room(
         (f"{COMMUNICATION}.driver", f"{COMMUNICATION}.driver.*"), ("utils", "message", "codec"), ("redis", "fakeredis")
     ),
+    "probes": Room(tuple(f"{COMMUNICATION}.{name}" for name in ("journal", "fail_points")), (), SOCKETS),
     "pure": Room(
         tuple(
             f"{COMMUNICATION}.{name}"
@@ -98,12 +99,14 @@ ROOMS = {
                     "lanes",
                     "outbound",
                     "posting",
+                    "probe",
+                    "probed",
                     "receiving",
                     "requesting",
                 )
             ),
         ),
-        ("version", "utils", "message", "codec", "driver", "pure", "directory", "events", "dist"),
+        ("version", "utils", "message", "codec", "driver", "pure", "probes", "directory", "events", "dist"),
         ("zmq", "redis", "fakeredis"),
     ),
     "decisions": Room(
@@ -134,7 +137,7 @@ ROOMS = {
     "testbed": Room(
         ("maro.testbed", "maro.testbed.*"),
         # Its public names only: what a user of the library could import as well.
-        ("version", "utils", "message", "driver", "events", "dist", "proxy"),
+        ("version", "utils", "message", "driver", "events", "dist", "proxy", "probes"),
     ),
     "cli": Room(
         ("maro.__main__", "maro.cli", "maro.cli.*"),
@@ -145,7 +148,7 @@ ROOMS = {
 
 ONLY_IN = {
     "zmq": (f"{COMMUNICATION}.driver.zmq_*",),
-    "redis": (f"{COMMUNICATION}.redis_store", "maro.agent.job_store"),
+    "redis": (f"{COMMUNICATION}.redis_store", "maro.agent.job_store", "maro.testbed.runners.redis_commands"),
     "fakeredis": ("maro.testbed.*",),
 }
 """Packages that belong to these modules alone."""

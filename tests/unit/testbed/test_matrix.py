@@ -167,7 +167,7 @@ def test_list_prints_the_cells_that_were_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--topology", "rolout"), "There are: mesh, multi-learner, parameter-server, pipeline, rollout."),
+        (("--topology", "rolout"), "There are: counter, mesh, multi-learner, parameter-server, pipeline, rollout."),
         (("--size", "0"), "x>=1"),
         (("--size", "many"), "is not a valid integer"),
         (("--restart", "always"), "none of: no, on-failure, on-failure:N"),

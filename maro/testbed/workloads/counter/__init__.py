@@ -1,0 +1,1 @@
+"""Numbered messages of every kind between a learner and its actors, for a checker to judge."""
