@@ -62,12 +62,13 @@ class Delivery(Generic[Content]):
         """By peer, messages that went out after waiting, and whose session id nobody has got yet."""
         self.dropped = 0
         """Messages that were dropped because their peer left for good."""
+        self.unreported_drops: dict[str, int] = {}
+        """By peer that left for good, how many of its messages were dropped and nobody was told of."""
         self._awaited: dict[str, list[tuple[SendStream[Content], Entry[Content]]]] = {}
         self._older: dict[str, dict[int, ReceiveStream]] = {}
         """By sender and incarnation, those of which a newer incarnation was heard while they could still be read."""
         self._arrived_in: ReceiveStream
         """The stream of the packet that arrived last."""
-        self._unreported_drops: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"Delivery(kept={ {peer: len(stream) for peer, stream in self.sending.items() if len(stream)} })"
@@ -167,12 +168,12 @@ class Delivery(Generic[Content]):
             stream.abandon()
         if count:
             self.dropped += count
-            self._unreported_drops[peer] = self._unreported_drops.get(peer, 0) + count
+            self.unreported_drops[peer] = self.unreported_drops.get(peer, 0) + count
         return count
 
     def take_drops(self, peer: str) -> int:
         """How many messages were dropped since the last call, to tell the next sender."""
-        return self._unreported_drops.pop(peer, 0)
+        return self.unreported_drops.pop(peer, 0)
 
     # Receiving.
 

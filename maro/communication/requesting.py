@@ -45,6 +45,7 @@ class Requester:
         self._exchange = exchange
         self._settings = settings
         self._name = settings.name
+        self._unreported_drops = exchange.delivery.unreported_drops
         self._encoder = exchange.encoder_class(settings.name, exchange.driver.limits, exchange.driver.zero_copy)
 
     def send_at_once(self, message: Message, answers: StreamReceipt | None) -> bool:
@@ -53,6 +54,8 @@ class Requester:
             encoded = self._encoder.encode(message)
         except CodecError as error:
             raise self._unsendable(message, error) from error
+        if message.destination in self._unreported_drops:
+            return False
         return self._exchange.post_at_once(message.destination, message.session_id, encoded, soon=True, answers=answers)
 
     def send(
@@ -70,6 +73,7 @@ class Requester:
         destination, session_id = message.destination, message.session_id
         encoded = self._encode(message)
         exchange.prepare()
+        self._report_drops([destination])
         if not exchange.post_at_once(destination, session_id, encoded, awaited=awaited, answers=answers):
             peer = exchange.peer(destination)
             if not self._post(peer, Entry(session_id, encoded, awaited, answers), deadline):
@@ -90,6 +94,7 @@ class Requester:
         """Send each destination its payload, once all of them are known and encoded."""
         exchange = self._exchange
         exchange.prepare()
+        self._report_drops([destination for destination, _ in destination_payload_list])
         prepared: list[tuple[Peer, Entry[Encoded]]] = []
         for destination, payload in destination_payload_list:
             peer = exchange.peer(destination)
@@ -203,6 +208,27 @@ class Requester:
             return True
         self._exchange.delivery.replied(entry.session_id, peer.name)
         return False
+
+    def _report_drops(self, names: Iterable[str]) -> None:
+        """Where a peer has left for good and is back, say what was dropped meanwhile: nobody else would.
+
+        A broadcast is for whoever is there, and reports nothing.
+
+        Raises:
+            DriverSendError: something was; each is reported once.
+        """
+        drops = self._unreported_drops
+        back = (
+            [name for name in names if name in drops and self._exchange.peer(name).state is not PeerState.LEFT]
+            if drops
+            else []
+        )
+        told = [f"{drops.pop(name)} that were kept for {name!r}" for name in dict.fromkeys(back)]
+        if told:
+            raise DriverSendError(
+                f"messages were dropped when their peers left for good: {', '.join(told)}. These are back, and nothing "
+                "was sent now: send it again"
+            )
 
     def _delivered(self, names: Iterable[str], awaited: bool) -> Sent:
         """The session ids of what was kept for these peers and has gone out since."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -192,6 +193,33 @@ def test_what_is_kept_for_a_peer_that_left_is_dropped_and_reported(group: Group)
     # And the one after that has nothing more to report
     with pytest.raises(DriverSendError, match=r"it left the group, and does not come back$"):
         learner.isend(request(learner, "actor.1", "more"))
+
+
+@pytest.mark.parametrize("call", ["isend", "send", "iscatter"])
+def test_what_was_dropped_is_reported_although_the_peer_is_back(group: Group, call: str) -> None:
+    """A peer that leaves for good and comes back between two sends has lost what was kept: the next send says so."""
+    # Given three messages for an actor that is away
+    learner, actor = group.pair(**CACHE)
+    record = group.record("actor.1")
+    group.kill_and_deregister(actor)
+    await_peers(learner, "actor", [])
+    for number in range(3):
+        assert learner.isend(request(learner, "actor.1", number)) is None
+    # When it leaves for good, and is back before anything else is sent to it but a broadcast
+    group.store().deregister(record, NoticeKind.LEFT)
+    actor = back(group, learner)
+    assert len(learner.ibroadcast("actor", "data", SessionType.NOTIFICATION, "for whoever is there")) == 1
+    # Then the next send says what was dropped, and sends nothing
+    sends: dict[str, Callable[[], object]] = {
+        "isend": lambda: learner.isend(request(learner, "actor.1", "refused")),
+        "send": lambda: learner.send(request(learner, "actor.1", "refused"), timeout=1),
+        "iscatter": lambda: learner.iscatter("data", SessionType.TASK, [("actor.1", "refused")]),
+    }
+    with pytest.raises(DriverSendError, match=r"3 that were kept for 'actor\.1'.*nothing was sent now: send it again"):
+        sends[call]()
+    # And the one after that has nothing to report
+    assert learner.isend(request(learner, "actor.1", "again")) is not None
+    assert payloads(actor.ask("receive", count=2)) == ["for whoever is there", "again"]
 
 
 def test_a_name_that_left_may_be_used_again(group: Group) -> None:

@@ -28,6 +28,21 @@ def test_an_answer_to_what_was_not_asked_is_an_error() -> None:
         tally.take_answer("a", 1)
 
 
+def test_who_has_left_for_good_owes_no_answer_and_may_have_sent_one() -> None:
+    """One request is excused, or all of an actor; an answer that was under way still comes once."""
+    tally = Tally(keeps=True)
+    for actor, number in (("a", 1), ("a", 2), ("b", 1), ("b", 2)):
+        tally.asked(actor, number)
+    tally.excuse("a")
+    tally.excuse("b", 2)
+    assert tally.open == {("b", 1)}
+    tally.take_answer("a", 2)
+    tally.take_answer("b", 2)
+    for actor, number in (("a", 2), ("b", 2), ("a", 3)):
+        with pytest.raises(CounterError, match=f"{actor} has answered request {number}, which was not open"):
+            tally.take_answer(actor, number)
+
+
 def test_notes_of_a_run_come_in_order_and_without_gaps() -> None:
     """Each run of an actor has numbers of its own, and the first that is heard may be any."""
     tally = Tally(keeps=True)

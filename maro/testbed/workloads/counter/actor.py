@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import secrets
+from contextlib import suppress
 
 from maro.communication import Proxy, SessionMessage, SessionType, group_from_environment
 from maro.testbed.workloads.counter.learner import ANSWER, ASK, END, JOINED, NOTE
 from maro.testbed.workloads.rejoining import rejoin_from_environment
+from maro.utils.exception.communication_exception import DriverSendError
 
 LEARNER = "learner"
 
@@ -34,7 +36,8 @@ class Actor:
         self._tell(JOINED, None)
         for message in self.proxy.receive(timeout=-1):
             if message.tag == ASK:
-                self.proxy.reply(message, tag=ANSWER)
+                with suppress(DriverSendError):  # the learner has left for good
+                    self.proxy.reply(message, tag=ANSWER)
                 self._number += 1
                 self._tell(NOTE, (self.run_key, self._number))
             elif message.tag == END:
@@ -43,7 +46,8 @@ class Actor:
     def _tell(self, tag: str, payload: object) -> None:
         for learner in self.proxy.peers_name[LEARNER]:
             note = SessionMessage(tag, self.proxy.name, learner, payload, SessionType.NOTIFICATION)
-            self.proxy.isend(note)
+            with suppress(DriverSendError):
+                self.proxy.isend(note)
 
 
 def main() -> None:

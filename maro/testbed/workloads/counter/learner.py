@@ -14,15 +14,18 @@ import itertools
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from maro.communication import Message, Proxy, SessionMessage, SessionType, group_from_environment
 from maro.testbed.workloads.counter.tally import CounterError, Note, Tally
 from maro.testbed.workloads.rejoining import rejoin_from_environment
 from maro.testbed.workloads.reporting import Report, Reporter, Write, print_json, text_printer
+from maro.utils.exception.communication_exception import DriverSendError
 
 ACTOR = "actor"
 ASK, ANSWER, NOTE, JOINED, END = "ask", "answer", "note", "joined", "end"
+NOTIFICATION = SessionType.NOTIFICATION
 ANSWER_WITHIN_MS = 2000
 """How long a round waits for its answers; those of peers that crash come later."""
 SILENCE_S = 60.0
@@ -66,7 +69,8 @@ class Learner:
             self.report("progress")
         self._await_answers()
         for actor in self.proxy.peers_name[ACTOR]:
-            self.proxy.isend(SessionMessage(END, self.proxy.name, actor, session_type=SessionType.NOTIFICATION))
+            with suppress(DriverSendError):  # it has left before it was told to
+                self.proxy.isend(SessionMessage(END, self.proxy.name, actor, session_type=NOTIFICATION))
 
     def figures(self) -> Report:
         """How far it has come, for reports."""
@@ -85,29 +89,39 @@ class Learner:
     # One round each.
 
     def _announce(self, number: int) -> None:
-        self.proxy.ibroadcast(ACTOR, NOTE, SessionType.NOTIFICATION, number)
+        self.proxy.ibroadcast(ACTOR, NOTE, NOTIFICATION, number)
 
     def _ask_each(self, number: int) -> None:
         for actor in self.proxy.peers_name[ACTOR]:
-            self.tally.asked(actor, number)
-            self.proxy.isend(SessionMessage(ASK, self.proxy.name, actor, (self._run, number)))
+            with self._asking([actor], number):
+                self.proxy.isend(SessionMessage(ASK, self.proxy.name, actor, (self._run, number)))
 
     def _ask_all(self, number: int) -> None:
         actors = self.proxy.peers_name[ACTOR]
-        for actor in actors:
-            self.tally.asked(actor, number)
         asked = [(actor, (self._run, number)) for actor in actors]
-        for reply in self.proxy.scatter(ASK, SessionType.TASK, asked, timeout=ANSWER_WITHIN_MS):
-            self._take(reply)
+        with self._asking(actors, number):
+            for reply in self.proxy.scatter(ASK, SessionType.TASK, asked, timeout=ANSWER_WITHIN_MS):
+                self._take(reply)
 
     def _ask_one(self, number: int) -> None:
         actors = self.proxy.peers_name[ACTOR]
         if actors:
             actor = actors[number % len(actors)]
-            self.tally.asked(actor, number)
             request = SessionMessage(ASK, self.proxy.name, actor, (self._run, number))
-            for reply in self.proxy.send(request, timeout=ANSWER_WITHIN_MS) or ():
-                self._take(reply)
+            with self._asking([actor], number):
+                for reply in self.proxy.send(request, timeout=ANSWER_WITHIN_MS) or ():
+                    self._take(reply)
+
+    @contextmanager
+    def _asking(self, actors: Sequence[str], number: int) -> Iterator[None]:
+        """Meanwhile these are asked; who has left for good, as the error says, owes no answer any more."""
+        for actor in actors:
+            self.tally.asked(actor, number)
+        try:
+            yield
+        except DriverSendError as error:
+            for actor in actors:
+                self.tally.excuse(actor, None if repr(actor) in str(error) else number)
 
     # What comes.
 
@@ -137,6 +151,11 @@ class Learner:
                 continue
             if not self.tally.keeps:
                 return
+            for actor in {actor for actor, _ in self.tally.open}:  # who has left for good is known by sending to it
+                try:
+                    self.proxy.isend(SessionMessage(NOTE, self.proxy.name, actor, session_type=NOTIFICATION))
+                except DriverSendError:
+                    self.tally.excuse(actor)
             if time.monotonic() - silent_since_s > SILENCE_S:
                 missing = sorted(self.tally.open)[:5]
                 raise CounterError(f"{len(self.tally.open)} requests were not answered, such as {missing}")

@@ -28,6 +28,8 @@ class Tally:
         self.keeps = keeps
         self.open: set[tuple[str, int]] = set()
         """Requests without an answer: the actor, and the number."""
+        self.excused: set[tuple[str, int]] = set()
+        """Requests that need no answer any more, and may have one."""
         self.answered = 0
         self.heard = 0
         self.by_actor: dict[str, int] = {}
@@ -41,15 +43,24 @@ class Tally:
         """A request is on its way."""
         self.open.add((actor, number))
 
+    def excuse(self, actor: str, number: int | None = None) -> None:
+        """An actor has left for good, or was not sent a request: this one, or all that are open, may stay without an
+        answer."""
+        excused = {one for one in self.open if one[0] == actor and number in (None, one[1])}
+        self.open -= excused
+        self.excused |= excused
+
     def take_answer(self, actor: str, number: int) -> None:
         """An actor has answered a request.
 
         Raises:
             CounterError: to one that it was not asked, or has answered.
         """
-        if (actor, number) not in self.open:
+        request = actor, number
+        if request not in self.open and request not in self.excused:
             raise CounterError(f"{actor} has answered request {number}, which was not open")
-        self.open.discard((actor, number))
+        self.open.discard(request)
+        self.excused.discard(request)
         self.answered += 1
         self._count(actor)
 
