@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from maro.testbed.cell import Cell, Outcome, Verdict
+from maro.testbed.cell import FAULTS, Cell, Outcome, Verdict
 from maro.testbed.junit import Case, Result, junit_text, write_junit
-from maro.testbed.matrix import RESTARTS, SIZES, Matrix, cells_of, exit_code, junit_case, main
+from maro.testbed.matrix import DISTURBANCES, RESTARTS, Matrix, cells_of, exit_code, junit_case, main
 from maro.testbed.matrix_view import View
 from maro.testbed.topology import OVERLAYS, Topology, TopologyError, read_topology, shipped_topologies
 
@@ -24,13 +24,15 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nobody/listens/here.sock"}
 
 STAR = Topology("star", Path("star.yaml"), "hub", "spoke", "SPOKES")
 RING = Topology("ring", Path("ring.yaml"), "node", "node", "NODES")
-CELL = Cell(STAR, "on-failure:10", 4)
-PASSED = Outcome(CELL, Verdict.PASSED, 12.25, crashed="spoke-1, back in 1.5 s")
+CELL = Cell(STAR, "kill", "on-failure:10", 4)
+PASSED = Outcome(CELL, Verdict.PASSED, 12.25, back="1.5 s", messages=240)
 FAILED = Outcome(
-    Cell(RING, "no", 3), Verdict.FAILED, 3.0, reason="node-2 ended with code 1\nand more", logs=Path("logs/ring")
+    Cell(RING, "pause", "no", 3), Verdict.FAILED, 3.0, reason="node-2 ended with code 1\nand more", logs=Path("logs/ring")
 )
-INTERRUPTED = Outcome(Cell(STAR, "no", 2), Verdict.INTERRUPTED, 1.0, reason="interrupted", logs=Path("logs/star"))
-NOT_RUN = Outcome(Cell(STAR, "no", 4), Verdict.NOT_RUN)
+INTERRUPTED = Outcome(
+    Cell(STAR, "none", "no", 2), Verdict.INTERRUPTED, 1.0, reason="interrupted", logs=Path("logs/star")
+)
+NOT_RUN = Outcome(Cell(STAR, "kill", "no", 4, cache=True), Verdict.NOT_RUN)
 
 COMPOSE_FILE = """
 x-maro: {verdict: hub, crash: spoke, size: SPOKES}
@@ -95,73 +97,78 @@ def test_a_compose_file_that_does_not_fit_is_refused(tmp_path: Path, before: str
 
 
 def test_the_cells_are_all_combinations() -> None:
-    """Given three dimensions, each combination is one cell, in order."""
-    cells = cells_of([STAR], ["no", "on-failure"], [1, 2], [False])
-    assert [(cell.restart, cell.size) for cell in cells] == [
-        ("no", 1),
-        ("no", 2),
-        ("on-failure", 1),
-        ("on-failure", 2),
+    """Given several dimensions, each combination is one cell, in order."""
+    cells = cells_of([STAR], ["kill", "pause"], ["no"], [1, 2], [True], [False])
+    assert [(cell.fault, cell.size, cell.cache) for cell in cells] == [
+        ("kill", 1, True),
+        ("kill", 2, True),
+        ("pause", 1, True),
+        ("pause", 2, True),
     ]
 
 
 def test_removal_is_a_matter_of_cells_with_an_agent() -> None:
-    """Given both with and without, there is one cell without an agent, and two with one, which crash something."""
-    cells = cells_of([STAR], ["no"], [2])
-    assert [(cell.agent, cell.removal, cell.has_crash) for cell in cells] == [
-        (False, False, False),
-        (True, False, True),
-        (True, True, True),
+    """Given both with and without, there is one cell without an agent, and two with one."""
+    cells = cells_of([STAR], ["kill"], ["no"], [2], [False])
+    assert [(cell.agent, cell.removal) for cell in cells] == [(False, False), (True, False), (True, True)]
+    assert [cell.slug for cell in cells] == [
+        "star-kill-no-2",
+        "star-kill-no-2-agent",
+        "star-kill-no-2-agent-removal",
     ]
-    assert [cell.slug for cell in cells] == ["star-no-2", "star-no-2-agent", "star-no-2-agent-removal"]
-    assert cells[2].variables["REMOVAL"] == "1"
 
 
 def test_where_the_judged_may_crash_two_are_left() -> None:
     """Given a topology of one kind of nodes, the smallest size is three, and no cell comes twice."""
-    assert [cell.size for cell in cells_of([RING], ["no"], [1, 2, 3, 5], [False])] == [3, 5]
+    cells = cells_of([RING], ["kill"], ["no"], [1, 2, 3, 5], [False], [False])
+    assert [cell.size for cell in cells] == [3, 5]
 
 
-def test_a_cell_sets_the_variables_of_its_compose_file() -> None:
-    """Given a cell, the file gets both policies, its own size variable, and reports for programs."""
-    assert CELL.variables == {
+def test_a_cell_is_a_scenario() -> None:
+    """Given a cell, its scenario sets the variables of the compose file, and does the cell's fault to whom may crash."""
+    scenario = Cell(STAR, "isolate", "on-failure:10", 4, cache=True, agent=True, removal=True).scenario(90.0)
+    assert scenario.variables == {
         "RESTART": "on-failure:10",
         "MAIN_RESTART": "on-failure:10",
         "SPOKES": "4",
-        "REMOVAL": "0",
-        "MARO_REPORT": "json",
+        "CACHE": "1",
     }
+    assert (scenario.agent, scenario.removal, scenario.within_s) == (True, True, 90.0)
+    (entry,) = scenario.schedule.entries
+    assert str(entry.fault) == "isolate any spoke"
+    assert entry.for_s == 3.0
 
 
-def test_only_where_it_is_restarted_a_container_is_crashed() -> None:
-    """Given a policy that restarts nothing, nothing is crashed."""
-    assert CELL.has_crash
-    assert not Cell(STAR, "no", 4).has_crash
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_of_the_matrix_makes_a_schedule(fault: str) -> None:
+    """Given any of them, a cell has one entry, or none where nothing is to be done."""
+    assert len(Cell(STAR, fault, "no", 2).schedule.entries) == (fault != "none")
 
 
 def test_a_cells_folder_can_be_an_artifact() -> None:
     """Given a policy with a colon, the folder's name has none."""
-    assert CELL.slug == "star-on-failure-10-4"
+    assert CELL.slug == "star-kill-on-failure-10-4"
 
 
 # The command line.
 
 
 def test_list_prints_the_default_cells() -> None:
-    """Given no wishes, every topology comes under both policies in two sizes; no engine is needed for the list."""
+    """Given no wishes, every topology comes under every fault; no engine is needed for the list."""
     code, output = run("--list")
     assert code == 0
-    # Without an agent, with one, and with one that removes
-    assert len(output.splitlines()) == len(shipped_topologies()) * len(RESTARTS) * len(SIZES) * 3
-    assert "topology mesh, restart no, size 3, agent off, removal off" in output
-    assert "topology rollout, restart on-failure:10, size 4, agent on, removal on" in output
+    # With the cache and without; without an agent, with one, and with one that removes
+    assert len(output.splitlines()) == len(shipped_topologies()) * len(DISTURBANCES) * 2 * 3
+    conditions = f"restart {RESTARTS[0]}, size 3"
+    assert f"topology mesh, fault kill, {conditions}, cache off, agent off, removal off" in output
+    assert f"topology rollout, fault redis-kill, {conditions}, cache on, agent on, removal on" in output
 
 
 def test_list_prints_the_cells_that_were_asked_for(tmp_path: Path) -> None:
     """Given a file and conditions, there are no other cells."""
-    conditions = ("--restart", "on-failure", "--size", "7", "--agent", "on", "--removal", "off")
+    conditions = ("--fault", "pause", "--restart", "on-failure", "--size", "7", "--cache", "on", "--agent", "off")
     code, output = run("--file", str(compose_file(tmp_path)), *conditions, "--list")
-    assert (code, output) == (0, "topology star, restart on-failure, size 7, agent on, removal off\n")
+    assert (code, output) == (0, "topology star, fault pause, restart on-failure, size 7, cache on, agent off, removal off\n")
 
 
 @pytest.mark.parametrize(
@@ -170,6 +177,7 @@ def test_list_prints_the_cells_that_were_asked_for(tmp_path: Path) -> None:
         (("--topology", "rolout"), "There are: counter, mesh, multi-learner, parameter-server, pipeline, rollout."),
         (("--size", "0"), "x>=1"),
         (("--size", "many"), "is not a valid integer"),
+        (("--fault", "flood"), "is not one of 'none', 'kill', 'pause', 'isolate', 'redis-kill'"),
         (("--restart", "always"), "none of: no, on-failure, on-failure:N"),
         (("--restart", "on-failure:"), "none of: no, on-failure, on-failure:N"),
         (("--jobs", "0"), "x>=1"),
@@ -239,11 +247,11 @@ def test_the_junit_file_has_a_case_for_each_cell(tmp_path: Path) -> None:
     passed, failed, interrupted, not_run = suite.findall("testcase")
     assert passed.attrib == {
         "classname": "maro.matrix.star",
-        "name": "restart on-failure:10, size 4, agent off, removal off",
+        "name": "fault kill, restart on-failure:10, size 4, cache off, agent off, removal off",
         "time": "12.250",
     }
     assert [element.tag for element in passed] == ["system-out"]
-    assert passed.findtext("system-out") == "crashed: spoke-1, back in 1.5 s"
+    assert passed.findtext("system-out") == "240 messages\nback in 1.5 s"
     failure = failed.find("failure")
     assert failure is not None
     assert failure.get("message") == "node-2 ended with code 1"
@@ -276,11 +284,12 @@ def test_the_table_has_a_row_for_each_cell() -> None:
     view = View(Console(file=told, width=120), 4)
     view.summarise([PASSED, FAILED, INTERRUPTED, NOT_RUN], 75.0, Path("matrix.xml"))
     lines = [" ".join(line.split()) for line in told.getvalue().splitlines()]
-    assert "topology restart size agent removal crashed seconds verdict" in lines
-    assert "star on-failure:10 4 off off spoke-1, back in 1.5 s 12.2 passed" in lines
-    assert "ring no 3 off off - 3.0 failed" in lines
-    assert "star no 4 off off - - not run" in lines
-    assert "failed topology ring, restart no, size 3, agent off, removal off: node-2 ended with code 1" in lines
+    assert "agent off, removal off" in lines  # what all have is said once
+    assert "topology fault restart size cache back in messages seconds verdict" in lines
+    assert "star kill on-failure:10 4 off 1.5 s 240 12.2 passed" in lines
+    assert "ring pause no 3 off - - 3.0 failed" in lines
+    assert "star kill no 4 on - - - not run" in lines
+    assert f"failed {FAILED.cell}: node-2 ended with code 1" in lines
     assert "logs: logs/ring" in lines
     assert "1 passed, 1 failed, 1 interrupted, 1 not run, in 1 min 15 s. JUnit: matrix.xml" in lines
 
@@ -294,7 +303,7 @@ def test_without_a_terminal_there_is_one_line_for_each_cell_that_ended() -> None
         for outcome in (PASSED, FAILED, NOT_RUN):
             view.take(outcome)
     assert told.getvalue().splitlines() == [
-        f"  1/3  passed     12.2 s  {CELL}; crashed: spoke-1, back in 1.5 s",
+        f"  1/3  passed     12.2 s  {CELL}; back in 1.5 s",
         f"  2/3  failed      3.0 s  {FAILED.cell}: node-2 ended with code 1",
     ]
 
@@ -304,9 +313,7 @@ def test_on_a_terminal_what_runs_is_shown() -> None:
     told = io.StringIO()
     with View(Console(file=told, width=120, force_terminal=True), 1) as view:
         view.tell(CELL, "waiting for progress")
-    assert (
-        "topology star, restart on-failure:10, size 4, agent off, removal off: waiting for progress" in told.getvalue()
-    )
+    assert f"{CELL}: waiting for progress" in " ".join(told.getvalue().split())
 
 
 # The workflow.
@@ -317,5 +324,4 @@ def test_the_workflow_runs_the_same_matrix() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "topologies.yml").read_text())
     matrix = workflow["jobs"]["topologies"]["strategy"]["matrix"]
     assert matrix["topology"] == [topology.name for topology in shipped_topologies()]
-    assert tuple(matrix["restart"]) == RESTARTS
-    assert tuple(matrix["size"]) == SIZES
+    assert tuple(matrix["fault"]) == DISTURBANCES
