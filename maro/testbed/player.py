@@ -35,6 +35,8 @@ class Player:
         """What could not be healed."""
         self.hits: Counter[str] = Counter()
         """How often something was done to each member, by label."""
+        self.kills: Counter[str] = Counter()
+        """How often that was to kill it."""
 
     def __repr__(self) -> str:
         return f"Player({len(self._schedule.entries)} entries, {len(self._due)} to come)"
@@ -63,7 +65,9 @@ class Player:
         except RunnerError as refused:
             self.skipped.append(f"{entry.fault}: {refused}")
             return
-        self.hits[str(entry.fault.target or "")] += 1
+        label = str(entry.fault.target or "")
+        self.hits[label] += 1
+        self.kills[label] += entry.fault.kind == "kill"
         if entry.for_s is not None:
             self._at(time.monotonic() + entry.for_s, lambda: self._heal(injection))
 

@@ -160,6 +160,7 @@ class _Run:
         self._refuse_what_the_kernel_lacks()
         self._scenario = scenario
         self._hits: Mapping[str, int] = {}
+        self._kills: Mapping[str, int] = {}
         self._stop = stop
         self._tell = tell
         self._deadline = 0.0
@@ -208,7 +209,7 @@ class _Run:
         injector = Injector(self._runner, self._runner.folder / FAULTS, self._tell)
         player = Player(injector, self._schedule, self._stop)
         player.play()
-        self._hits = player.hits
+        self._hits, self._kills = player.hits, player.kills
         self._result.skipped += player.skipped
         self._result.failures += player.failures
         if self._scenario.runs_for_s is not None:
@@ -257,13 +258,12 @@ class _Run:
             return
         counted, expected = self._runner.restarts_by_agent(), dict[str, int]()
         for member in self._runner.members():
-            if member.component and self._hits.get(member.label):
-                expected[member.component] = self._hits[member.label]
+            if member.component and self._kills.get(member.label):
+                expected[member.component] = self._kills[member.label]
                 if member.was_replaced is not self._scenario.removal:
                     what = "started again, although removal is on" if self._scenario.removal else "replaced"
                     raise RunFailure(f"{member.label} was {what}")
-        kills = [entry for entry in self._schedule.entries if entry.fault.kind == "kill"]
-        if counted != (expected if kills else {}):
+        if counted != expected:
             raise RunFailure(f"the agent has restarted {counted or 'nothing'}, although it had to restart {expected}")
 
     def _judge_reports(self) -> None:

@@ -27,7 +27,11 @@ RING = Topology("ring", Path("ring.yaml"), "node", "node", "NODES")
 CELL = Cell(STAR, "kill", "on-failure:10", 4)
 PASSED = Outcome(CELL, Verdict.PASSED, 12.25, back="1.5 s", messages=240)
 FAILED = Outcome(
-    Cell(RING, "pause", "no", 3), Verdict.FAILED, 3.0, reason="node-2 ended with code 1\nand more", logs=Path("logs/ring")
+    Cell(RING, "pause", "no", 3),
+    Verdict.FAILED,
+    3.0,
+    reason="node-2 ended with code 1\nand more",
+    logs=Path("logs/ring"),
 )
 INTERRUPTED = Outcome(
     Cell(STAR, "none", "no", 2), Verdict.INTERRUPTED, 1.0, reason="interrupted", logs=Path("logs/star")
@@ -168,7 +172,10 @@ def test_list_prints_the_cells_that_were_asked_for(tmp_path: Path) -> None:
     """Given a file and conditions, there are no other cells."""
     conditions = ("--fault", "pause", "--restart", "on-failure", "--size", "7", "--cache", "on", "--agent", "off")
     code, output = run("--file", str(compose_file(tmp_path)), *conditions, "--list")
-    assert (code, output) == (0, "topology star, fault pause, restart on-failure, size 7, cache on, agent off, removal off\n")
+    assert (code, output) == (
+        0,
+        "topology star, fault pause, restart on-failure, size 7, cache on, agent off, removal off\n",
+    )
 
 
 @pytest.mark.parametrize(
