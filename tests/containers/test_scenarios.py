@@ -12,19 +12,19 @@ from tests.containers.conftest import IMAGES
 from tests.support.container_budget import containers
 from tests.support.programs import started
 
-QUICK = ("agent-replaces", "agent-restarts", "partitions")
 WITHIN_S = 1200.0
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def scenarios() -> list[object]:
-    """Those that processes can't run."""
-    names = [name for name, file in shipped_scenarios().items() if read_scenario(file).runners == ("compose",)]
-    return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.full) for name in names]
+SCENARIOS = [
+    name
+    for name, file in shipped_scenarios().items()
+    if read_scenario(file).runners == ("compose",) and not name.startswith("endurance-")  # which is a run of its own
+]
 
 
-@pytest.mark.parametrize("name", scenarios())
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_passes_in_containers(tmp_path: Path, name: str) -> None:
     """Everything in it is done, and no promise is broken."""
     actors = int(read_scenario(shipped_scenarios()[name]).variables["ACTORS"])
@@ -32,5 +32,4 @@ def test_a_scenario_passes_in_containers(tmp_path: Path, name: str) -> None:
     with containers(actors + 3), started(command, tmp_path, IMAGES) as program:  # the learner, Redis, and an agent
         assert program.exit_code(WITHIN_S) == 0, program.output()
     assert "passed: " in program.stdout
-    if name in QUICK:
-        assert "skipped" not in program.stdout
+    assert "skipped" not in program.stdout

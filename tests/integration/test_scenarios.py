@@ -17,12 +17,9 @@ pytestmark = [pytest.mark.xdist_group("maro run"), pytest.mark.timeout(WITHIN_S)
 
 
 def scenarios() -> list[object]:
-    """Those that processes can run; most of them take too long for every day."""
-    names = [
-        name
-        for name, file in shipped_scenarios().items()
-        if "processes" in (read_scenario(file).runners or ["processes"])
-    ]
+    """Those that processes can run; most of them take too long for every day, and endurance is a run of its own."""
+    files = {name: file for name, file in shipped_scenarios().items() if not name.startswith("endurance-")}
+    names = [name for name, file in files.items() if "compose" not in read_scenario(file).runners]
     return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.full) for name in names]
 
 

@@ -129,7 +129,7 @@ def test_where_the_judged_may_crash_two_are_left() -> None:
 
 
 def test_a_cell_is_a_scenario() -> None:
-    """Given a cell, its scenario sets the variables of the compose file, and does the cell's fault to whom may crash."""
+    """Given a cell, its scenario sets the compose file's variables, and does the fault to one that may crash."""
     scenario = Cell(STAR, "isolate", "on-failure:10", 4, cache=True, agent=True, removal=True).scenario(90.0)
     assert scenario.variables == {
         "RESTART": "on-failure:10",
