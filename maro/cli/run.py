@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from maro.testbed.signals import signals_set
+
 EXIT_FAILED, EXIT_IMPOSSIBLE, EXIT_INTERRUPTED = 1, 2, 130
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
@@ -60,7 +58,7 @@ def run(name: str | None, runner: str, folder: Path | None, replay: Path | None,
         schedule = None if replay is None else read_schedule(replay)
         folder = folder or Path(".maro-runs") / f"{scenario.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         click.echo(scenario.shows)
-        with _signals_set(stop):
+        with signals_set(stop):
             result = runs.run(
                 scenario,
                 folder=folder,
@@ -75,14 +73,3 @@ def run(name: str | None, runner: str, folder: Path | None, replay: Path | None,
     click.echo(result.report())
     click.echo(f"{result.seconds:.1f} s; everything is in {result.folder}")
     sys.exit(EXIT_INTERRUPTED if stop.is_set() else 0 if result.has_passed else EXIT_FAILED)
-
-
-@contextmanager
-def _signals_set(event: threading.Event) -> Iterator[None]:
-    """Meanwhile, whatever asks this process to end sets the event."""
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -25,6 +23,7 @@ from maro.testbed.cell import FAULTS, NEVER, RESTART, Cell, Outcome, Verdict, ru
 from maro.testbed.compose_project import NoEngineError, connect_to_engine
 from maro.testbed.junit import Case, Result, write_junit
 from maro.testbed.matrix_view import View
+from maro.testbed.signals import signals_set
 from maro.testbed.topology import Topology, TopologyError, read_topology, shipped_topologies
 
 SIZES = (3,)
@@ -37,7 +36,6 @@ EXIT_NO_ENGINE = 3
 EXIT_INTERRUPTED = 130
 
 _LOOK_EVERY_S = 0.2
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Matrix:
@@ -179,17 +177,6 @@ def _check_restarts(_context: click.Context, _parameter: click.Parameter, restar
                 "ended well, so that no topology would ever end."
             )
     return restarts
-
-
-@contextmanager
-def _signals_set(event: threading.Event) -> Iterator[None]:
-    """Meanwhile, whatever asks this process to end sets the event."""
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @click.command()
@@ -336,7 +323,7 @@ def main(
         matrix.write()
     except OSError as error:
         raise click.UsageError(f"The results can't be written: {error}.") from error
-    with _signals_set(matrix.stop):
+    with signals_set(matrix.stop):
         with view:
             matrix.run(jobs)
         view.summarise(matrix.outcomes, time.monotonic() - started, junit)
