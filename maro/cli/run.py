@@ -16,7 +16,7 @@ EXIT_FAILED, EXIT_IMPOSSIBLE, EXIT_INTERRUPTED = 1, 2, 130
 
 @click.command()
 @click.argument("name", metavar="SCENARIO", required=False)
-@click.option("--runner", default="processes", show_default=True, help="What runs it.")
+@click.option("--runner", help="What runs it: processes, compose. By default the first of these that can.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -28,7 +28,7 @@ EXIT_FAILED, EXIT_IMPOSSIBLE, EXIT_INTERRUPTED = 1, 2, 130
     help="Play this schedule instead of the scenario's own: the schedule.json of an earlier run.",
 )
 @click.option("--list", "only_list", is_flag=True, help="List the scenarios that come with maro.")
-def run(name: str | None, runner: str, folder: Path | None, replay: Path | None, only_list: bool) -> None:
+def run(name: str | None, runner: str | None, folder: Path | None, replay: Path | None, only_list: bool) -> None:
     """Run SCENARIO, one that comes with maro or a file, and pass judgement on every message.
 
     The topology is started, its members are killed, paused and so on as the scenario's schedule says, everything is
@@ -47,7 +47,8 @@ def run(name: str | None, runner: str, folder: Path | None, replay: Path | None,
     if only_list:
         for file in shipped_scenarios().values():
             scenario = read_scenario(file)
-            click.echo(f"{scenario.name:<28} {scenario.topology.name:<18} {scenario.shows}")
+            runners = ", ".join(scenario.runners) or "any"
+            click.echo(f"{scenario.name:<21} {scenario.topology.name:<17} {runners:<8} {scenario.shows}")
         return
     if name is None:
         raise click.UsageError("Name a scenario: a file, or one that `maro run --list` shows.")
@@ -62,7 +63,7 @@ def run(name: str | None, runner: str, folder: Path | None, replay: Path | None,
             result = runs.run(
                 scenario,
                 folder=folder,
-                runner=runner,
+                runner=runner or (scenario.runners or ("processes",))[0],
                 schedule=schedule,
                 stop=stop,
                 tell=lambda text: click.echo(f"{time.monotonic() - began_s:7.1f} s  {text}"),

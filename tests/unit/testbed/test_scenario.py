@@ -134,7 +134,15 @@ def refused(*arguments: object) -> str:
 def test_what_can_not_be_run_here_is_refused(tmp_path: Path, before: str, after: str, complaint: str) -> None:
     """Before anything is started."""
     file = scenario_file(tmp_path, WHOLE.replace(before, after))
-    assert complaint in refused(file, "--folder", tmp_path / "kept")
+    assert complaint in refused(file, "--folder", tmp_path / "kept", "--runner", "processes")
+
+
+def test_without_a_wish_the_scenario_says_what_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no engine answers, that is the complaint about one for containers."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nobody/listens/here.sock")
+    said = refused("partitions", "--folder", tmp_path / "kept")
+    assert "no container engine answers" in said
+    assert "scripts/engine start" in said
 
 
 def test_a_target_that_is_not_there_is_refused(tmp_path: Path) -> None:
