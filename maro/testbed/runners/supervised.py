@@ -21,6 +21,8 @@ from maro.testbed.runners.runner import RunnerError
 
 _KILLED_WITHIN_S = 30.0
 _ASK_EVERY_S = 0.02
+_LOOK_EVERY_S = 0.002
+_PROC = Path("/proc")
 CANT_START_CODE = 127
 """The exit code, as a shell's, of a process that could not be started again."""
 
@@ -222,6 +224,7 @@ class SupervisedProcess:
             with self._changed:
                 self._signal_group(signal.SIGKILL)  # whatever it has left behind
                 code = as_docker_has_it(process.wait())
+                _await_end_of_group(process.pid)
                 self._process = None
                 self._ended(process.pid, code)
                 self._changed.notify_all()
@@ -257,3 +260,27 @@ def _await_end(process: subprocess.Popen[bytes]) -> None:
         return
     while process.poll() is None:
         time.sleep(_ASK_EVERY_S)
+
+
+def _await_end_of_group(group: int) -> None:
+    """Wait until those that were killed with a process are dead as well, which each of them is a moment later."""
+    due = time.monotonic() + _KILLED_WITHIN_S
+    while _is_alive(group) and time.monotonic() < due:
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _is_alive(group: int) -> bool:
+    """Whether a process group has a process that does not just wait to be collected by whoever has adopted it."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    if not _PROC.joinpath("self").exists():
+        return True
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                state, _, of_group = entry.joinpath("stat").read_text().rpartition(")")[2].split()[:3]
+                if int(of_group) == group and state not in "ZX":
+                    return True
+    return False

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from maro.communication.settings import (
     Environment,
+    ProbeSettings,
     ProxySettings,
     RedisAddress,
     default_name,
@@ -195,11 +196,17 @@ def test_names_nobody_chose_are_unique_and_tell_the_type() -> None:
 
 def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty variable is none."""
-    assert Environment.read() == Environment(None, None, None, None)
+    assert Environment.read() == Environment(None, None, None, None, None)
     monkeypatch.setenv("COMPONENT_NAME", "a")
     monkeypatch.setenv("JOB_ID", "")
     monkeypatch.setenv("MARO_ADVERTISE_HOST", "10.0.0.1")
-    assert Environment.read() == Environment("a", None, None, "10.0.0.1")
+    assert Environment.read() == Environment("a", None, None, "10.0.0.1", None)
+    monkeypatch.setenv("MARO_JOURNAL", "journals")
+    monkeypatch.setenv("MARO_FAIL_POINT_FILE", "")
+    assert Environment.read().probe == ProbeSettings("journals", "", None)
+    monkeypatch.setenv("MARO_JOURNAL", "")
+    monkeypatch.setenv("MARO_FAIL_POINTS", "after-join=kill")
+    assert Environment.read().probe == ProbeSettings(None, "after-join=kill", None)
 
 
 def test_a_topology_sets_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
