@@ -403,6 +403,7 @@ def test_a_port_a_folder_or_an_id_that_is_taken_is_refused_in_a_line(start: Star
 OWNER = """
     import signal, sys, time
     from pathlib import Path
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts tests in the background may ignore it
     from maro.testbed.compose_file import read_compose_file
     from maro.testbed.runners.processes import ProcessRunner
 
@@ -462,6 +463,7 @@ def test_what_is_left_when_the_watchdog_was_killed_too_is_found(tmp_path: Path, 
         os.kill(watchdog, signal.SIGKILL)
         owner.signal(signal.SIGKILL)
         owner.exit_code()
+        eventually(lambda: not exists(watchdog), 30, "the end of the watchdog")
         left = marked(run_id)
         assert len(left) >= 4
         # Then they are found, by their run's id
