@@ -113,26 +113,27 @@ def _kill(pid: int, run: str) -> None:
     """SIGKILL a process, unless its number has gone over to another one meanwhile."""
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
         send = functools.partial(os.kill, pid)
-        with contextlib.suppress(NotImplementedError):
-            handle = _open_process(pid)
+        handle = _open_process(pid)
+        if handle is not None:
             stack.callback(os.close, handle)
             send = functools.partial(signal.pidfd_send_signal, handle)
         if f"{RUN_VARIABLE}={run}".encode() in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
             send(signal.SIGKILL)
 
 
-def _open_process(pid: int) -> int:
+def _open_process(pid: int) -> int | None:
     """A handle of a process, which stays its own when its number goes over to another one.
 
+    None where the kernel has no handles, as before Linux 5.3: a small gap between look and kill is left then.
+
     Raises:
-        NotImplementedError: the kernel has none, as before Linux 5.3; a small gap between look and kill is left then.
         OSError: there is no such process.
     """
     try:
         return os.pidfd_open(pid)
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EPERM):
-            raise NotImplementedError(str(error)) from error
+            return None
         raise
 
 
