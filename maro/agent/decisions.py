@@ -83,7 +83,9 @@ class Decisions:
 
     def removed(self, container_id: str) -> list[Action]:
         """A container is not there any more, and none was made in its place."""
-        container = self._forget(container_id)
+        container = self._containers.get(container_id)
+        was_asked = container is not None and self._was_asked(container)
+        self._forget(container_id)
         if container is None:
             return []
         component = self._components.get(container.component or "")
@@ -93,9 +95,10 @@ class Decisions:
             # Whoever takes a container away wants it away.
             component.move(Happening.ENDS)
             component.retry_at_s = None
+            why = "was asked to end, and its" if was_asked else "stays down: its"
             actions = [
                 Deregister(container, NoticeKind.LEFT),
-                Report(f"{component.name}: its container {container.name} was removed; it is not started again"),
+                Report(f"{component.name} {why} container {container.name} was removed"),
             ]
         return [*actions, *self._end.go_on(self._running())]
 
@@ -256,7 +259,7 @@ class Decisions:
         found = self._containers.get(container_id)
         return found is not None and found.status is Status.RUNNING
 
-    def _forget(self, container_id: str) -> Container | None:
+    def _forget(self, container_id: str) -> None:
         for key in [key for key in self._asked_at_s if key[0] == container_id]:
             del self._asked_at_s[key]
-        return self._containers.pop(container_id, None)
+        self._containers.pop(container_id, None)

@@ -200,12 +200,18 @@ def test_what_is_no_component_is_left_alone() -> None:
     assert watching(REDIS).seen(ended(REDIS, 137), NOTHING_KNOWN) == []
 
 
-def test_a_container_that_somebody_removes_stays_away() -> None:
-    """`docker rm --force` sends no stop signal."""
+@pytest.mark.parametrize(
+    ("signals", "said"), [((), "stays down"), (("9",), "stays down"), (("15",), "was asked to end")]
+)
+def test_a_container_that_somebody_removes_stays_away(signals: tuple[str, ...], said: str) -> None:
+    """Stopped before, which only its end would have told otherwise; or not, as by `docker rm --force`."""
     one = container()
     decisions = watching(one)
+    for signal in signals:
+        decisions.signal_sent(one.id, signal, 105.0)
     actions = decisions.removed(one.id)
     assert notices(actions) == [NoticeKind.LEFT]
+    assert [f"{one.component} {said}" in action.text for action in actions if isinstance(action, Report)] == [True]
     assert decisions.state_of(one.component or "") is State.ENDED
     assert decisions.removed(one.id) == []
 
