@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ _NAMED_VARIABLES = ("COMPONENT_NAME", "COMPONENT_TYPE", "CONTAINER_NAME", "JOB_I
 # Deadlines per example measure the machine, which tests share with each other; the blob lets a failure be replayed.
 hypothesis.settings.register_profile("maro", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("maro")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, which every program of theirs would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _is_ours(variable: str) -> bool:

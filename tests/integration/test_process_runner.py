@@ -403,7 +403,6 @@ def test_a_port_a_folder_or_an_id_that_is_taken_is_refused_in_a_line(start: Star
 OWNER = """
     import signal, sys, time
     from pathlib import Path
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts tests in the background may ignore it
     from maro.testbed.compose_file import read_compose_file
     from maro.testbed.runners.processes import ProcessRunner
 
